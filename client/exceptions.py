@@ -1,0 +1,329 @@
+"""The error tree of ``fetchd.client``. A leaf: it imports nothing of the package.
+
+    ClientError
+    +-- InvalidURL (also ValueError)              the caller: what was given is no http(s) URL
+    +-- ClientConnectionError                     no usable connection
+    |   +-- SessionClosedError                    closed by you: the session or connector was used after close()
+    |   +-- ServerDisconnectedError               closed by the peer before a whole response head came
+    |   +-- ClientOSError (also OSError)          the socket broke under a request (reset, broken pipe ...)
+    |   |   +-- ClientConnectorError              no connection could be made; ``attempts`` holds every failure
+    |   |       +-- ClientConnectorDNSError       the name did not resolve
+    |   |       +-- ClientConnectorSSLError       the TLS handshake failed
+    |   |           +-- ClientConnectorCertificateError   the certificate was not accepted
+    |   +-- ServerTimeoutError (also TimeoutError)        a phase took longer than its bound
+    |       +-- PoolTimeoutError                  waiting for a free connection slot
+    |       +-- ConnectionTimeoutError            DNS, TCP and TLS together
+    |       +-- FirstByteTimeoutError             request sent, no response head yet
+    |       +-- IdleReadTimeoutError              no octet of the body for too long
+    |       +-- IdleWriteTimeoutError             the peer took no octet of the request for too long
+    |       +-- TotalTimeoutError                 ``Timeout.total``, up to the last octet of the body
+    +-- ClientResponseError                       a response came, and it is not what was asked for
+    |   +-- TooManyRedirects
+    |   +-- RedirectError                         a redirection that must not or cannot be followed
+    |   +-- ContentTypeError                      ``json()`` of something else
+    +-- ResponseProtocolError                     the peer does not speak HTTP/1.1 (RFC 9112)
+    |   +-- ResponseHeadTooLargeError             a limit of the response head (``limit``)
+    +-- ClientPayloadError                        the content is not whole or not usable
+        +-- IncompleteMessageError                ended early: ``received``, ``expected``
+        +-- ContentCodingError                    gzip or deflate data that is broken or cut off
+        +-- BodyTooLargeError                     ``max_body_bytes`` or the decoded-size bound (``limit``)
+    StreamConsumedError (RuntimeError)            the caller: the content was already read as a stream
+
+Who must act: the caller (InvalidURL, SessionClosedError, StreamConsumedError), the peer
+(ClientResponseError, ResponseProtocolError, ClientPayloadError), the network (the rest).
+Messages never hold credentials: URLs are given to these classes without userinfo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = [
+    "BodyTooLargeError",
+    "ClientConnectionError",
+    "ClientConnectorCertificateError",
+    "ClientConnectorDNSError",
+    "ClientConnectorError",
+    "ClientConnectorSSLError",
+    "ClientError",
+    "ClientOSError",
+    "ClientPayloadError",
+    "ClientResponseError",
+    "ConnectionTimeoutError",
+    "ContentCodingError",
+    "ContentTypeError",
+    "FirstByteTimeoutError",
+    "IdleReadTimeoutError",
+    "IdleWriteTimeoutError",
+    "IncompleteMessageError",
+    "InvalidURL",
+    "PoolTimeoutError",
+    "RedirectError",
+    "ResponseHeadTooLargeError",
+    "ResponseProtocolError",
+    "ServerDisconnectedError",
+    "ServerTimeoutError",
+    "SessionClosedError",
+    "StreamConsumedError",
+    "TooManyRedirects",
+    "TotalTimeoutError",
+]
+
+
+class ClientError(Exception):
+    """Root of everything the client raises on purpose; catch it to catch them all."""
+
+
+class InvalidURL(ClientError, ValueError):
+    """The URL cannot be requested. Correct the URL; trying again is of no use.
+
+    Attributes:
+        url: The URL as given, without userinfo.
+        reason: What is wrong with it, one phrase.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(url, reason)
+
+    def __str__(self) -> str:
+        return f"invalid URL {self.url!r}: {self.reason}"
+
+
+class ClientConnectionError(ClientError):
+    """No usable connection. Usually worth another try."""
+
+
+class SessionClosedError(ClientConnectionError, RuntimeError):
+    """A session or connector was used after it was closed. A fault of the calling code."""
+
+
+class ServerDisconnectedError(ClientConnectionError):
+    """The peer closed the connection before a whole response head came.
+
+    Attributes:
+        received: Octets of the head that had come.
+    """
+
+    def __init__(self, message: str = "server disconnected", received: int = 0) -> None:
+        self.received = received
+        super().__init__(message, received)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} after {self.received} octets of the response head"
+
+
+class ClientOSError(ClientConnectionError, OSError):
+    """The operating system reported that the connection broke; ``errno`` says how."""
+
+
+class ClientConnectorError(ClientOSError):
+    """No connection to the origin could be made: every address failed.
+
+    Attributes:
+        host: Host name or socket path.
+        port: Port, None for a Unix socket.
+        attempts: The failure of each address, in the order they were tried.
+    """
+
+    def __init__(self, host: str, port: int | None, attempts: Sequence[BaseException]) -> None:
+        self.host = host
+        self.port = port
+        self.attempts = tuple(attempts)
+        first = self.attempts[0] if self.attempts else None
+        errno = first.errno if isinstance(first, OSError) else None
+        super().__init__(errno, "; ".join(str(a) for a in self.attempts))
+
+    @property
+    def where(self) -> str:
+        """``host:port``, or the path of the Unix socket."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"cannot connect to {self.where}: {self.args[1]}"
+
+
+class ClientConnectorDNSError(ClientConnectorError):
+    """The host name did not resolve."""
+
+    def __str__(self) -> str:
+        return f"cannot resolve {self.host}: {self.args[1]}"
+
+
+class ClientConnectorSSLError(ClientConnectorError):
+    """The TLS handshake failed."""
+
+    def __str__(self) -> str:
+        return f"TLS handshake with {self.where} failed: {self.args[1]}"
+
+
+class ClientConnectorCertificateError(ClientConnectorSSLError):
+    """The certificate of the server was not accepted. Nothing was sent."""
+
+    def __str__(self) -> str:
+        return f"certificate of {self.where} was not accepted: {self.args[1]}"
+
+
+class ServerTimeoutError(ClientConnectionError, TimeoutError):
+    """A phase of the request took longer than its bound.
+
+    Attributes:
+        seconds: The bound that was exceeded.
+    """
+
+    phase = "the request"
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(seconds)
+
+    def __str__(self) -> str:
+        return f"{self.phase} took longer than {self.seconds:g} s"
+
+
+class PoolTimeoutError(ServerTimeoutError):
+    """No connection slot became free in time (``Timeout.pool``)."""
+
+    phase = "waiting for a free connection"
+
+
+class ConnectionTimeoutError(ServerTimeoutError):
+    """DNS, TCP and TLS together took too long (``Timeout.connect``)."""
+
+    phase = "connecting"
+
+
+class FirstByteTimeoutError(ServerTimeoutError):
+    """The request was sent and no response head came in time (``Timeout.first_byte``)."""
+
+    phase = "waiting for the response head"
+
+
+class IdleReadTimeoutError(ServerTimeoutError):
+    """No octet of the content came for too long (``Timeout.idle_read``)."""
+
+    phase = "waiting for more of the content"
+
+
+class IdleWriteTimeoutError(ServerTimeoutError):
+    """The peer took no octet of the request for too long (``Timeout.idle_write``)."""
+
+    phase = "sending the request"
+
+
+class TotalTimeoutError(ServerTimeoutError):
+    """The whole exchange, up to the last octet of content, took too long (``Timeout.total``)."""
+
+
+class ClientResponseError(ClientError):
+    """A response came and it is not what was asked for.
+
+    Attributes:
+        status: Status code (RFC 9110 section 15).
+        message: Reason phrase, or what is wrong.
+        headers: Fields of the response.
+        url: Target of the request, without userinfo.
+        history: Responses that led here by redirection, oldest first.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        status: int = 0,
+        message: str = "",
+        headers: Mapping[str, str] | None = None,
+        history: Sequence[Any] = (),
+    ) -> None:
+        self.url = url
+        self.status = status
+        self.message = message
+        self.headers = headers
+        self.history = tuple(history)
+        super().__init__(url, status, message)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.message} from {self.url}"
+
+
+class TooManyRedirects(ClientResponseError):
+    """More redirections than ``max_redirects``, or a loop without end."""
+
+
+class RedirectError(ClientResponseError):
+    """A redirection that must not be followed (scheme) or cannot be (a body that is used up)."""
+
+
+class ContentTypeError(ClientResponseError):
+    """``json()`` of a response whose Content-Type is not JSON; ``content_type=None`` waives the look."""
+
+
+class ResponseProtocolError(ClientError):
+    """The peer's octets are no HTTP/1.1 response (RFC 9112). The connection is closed."""
+
+
+class ResponseHeadTooLargeError(ResponseProtocolError):
+    """The response head, or the trailer section, exceeds a limit.
+
+    Attributes:
+        what: Which part.
+        limit: The bound that was exceeded, octets or fields.
+    """
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.what = what
+        self.limit = limit
+        super().__init__(what, limit)
+
+    def __str__(self) -> str:
+        return f"{self.what} exceeds the limit of {self.limit}"
+
+
+class ClientPayloadError(ClientError):
+    """The content did not arrive whole, or cannot be used."""
+
+
+class IncompleteMessageError(ClientPayloadError):
+    """The message ended before its framing says it does (RFC 9112 section 8).
+
+    Attributes:
+        received: Octets of content that came, content codings not removed.
+        expected: Octets that were announced; None when the framing does not tell (chunked).
+    """
+
+    def __init__(self, received: int, expected: int | None, cause: str = "connection closed") -> None:
+        self.received = received
+        self.expected = expected
+        self.cause = cause
+        super().__init__(received, expected, cause)
+
+    def __str__(self) -> str:
+        expected = "the last chunk" if self.expected is None else f"{self.expected} octets"
+        return f"incomplete content: {self.cause} after {self.received} octets, expected {expected}"
+
+
+class ContentCodingError(ClientPayloadError):
+    """The content coding (gzip, deflate) is broken, unknown or cut off."""
+
+
+class BodyTooLargeError(ClientPayloadError):
+    """The content exceeds a bound.
+
+    Attributes:
+        what: Which bound.
+        limit: Its value in octets (or the ratio).
+    """
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.what = what
+        self.limit = limit
+        super().__init__(what, limit)
+
+    def __str__(self) -> str:
+        return f"{self.what} exceeds the limit of {self.limit}"
+
+
+class StreamConsumedError(RuntimeError):
+    """``read()``, ``text()``, ``json()`` or ``save()`` after streaming had begun. A fault of the calling code."""
