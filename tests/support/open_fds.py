@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+import uvloop
 
 __all__ = ["no_new_fds", "open_fds", "open_sockets"]
 
@@ -26,6 +29,12 @@ def open_fds() -> dict[int, str]:
     return found
 
 
+@functools.cache
+def _warm_libuv() -> None:
+    """Let libuv open the pipe that it keeps until the process ends, from its first loop on."""
+    uvloop.new_event_loop().close()
+
+
 def open_sockets() -> set[str]:
     """Return the sockets this process holds, each as ``socket:[inode]``."""
     return {target for target in open_fds().values() if target.startswith("socket:")}
@@ -41,6 +50,7 @@ async def no_new_fds() -> AsyncIterator[None]:
     Raises:
         AssertionError: Names each descriptor that is left and what it leads to.
     """
+    _warm_libuv()
     before = set(open_fds().items())
     yield
     for _ in range(int(_GRACE_S / _TURN_S)):

@@ -1,0 +1,41 @@
+"""Real server programs for the tests of this folder, each started once a session.
+
+Where a program is missing its tests are skipped, so that ``make test`` works on any machine; with
+``CI`` or ``FETCHD_REQUIRE_REAL_SERVERS`` set they fail instead, so that nothing is left out unseen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.nginx import Nginx, find_nginx, run_nginx
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder ``realserver``."""
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.realserver)
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """A running nginx whose ``root`` the tests fill; see ``tests/support/nginx.py`` for what it serves."""
+    program = find_nginx()
+    if program is None:
+        _missing("nginx")
+    else:
+        with run_nginx(program, tmp_path_factory.mktemp("nginx")) as server:
+            yield server
+
+
+def _missing(program: str) -> None:
+    if os.environ.get("CI") or os.environ.get("FETCHD_REQUIRE_REAL_SERVERS"):
+        pytest.fail(f"{program} is not installed, and real servers are required here", pytrace=False)
+    pytest.skip(f"{program} is not installed")
