@@ -30,7 +30,14 @@ from .exceptions import BodyTooLargeError, ContentCodingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ACCEPT_ENCODING", "DEFAULT_MAX_RATIO", "BoundedDecoder", "Decoder", "decoder_for"]
+__all__ = [
+    "ACCEPT_ENCODING",
+    "DEFAULT_MAX_RATIO",
+    "BoundedDecoder",
+    "CountingDecoder",
+    "Decoder",
+    "decoder_for",
+]
 
 ACCEPT_ENCODING = "gzip, deflate"
 """What a request may offer in Accept-Encoding: the codings that ``decoder_for`` knows."""
@@ -74,10 +81,6 @@ class Decoder(Protocol):
     def has_pending(self) -> bool:
         """True when ``decode(b"", n)`` has work to do; it may turn out to yield nothing."""
 
-    @property
-    def produced(self) -> int:
-        """Octets decoded so far; in a stack, those of the stage that produced the most."""
-
     def decode(self, data: bytes, max_length: int) -> bytes:
         """Take *data* and return at most *max_length* (at least 1) decoded octets.
 
@@ -95,6 +98,14 @@ class Decoder(Protocol):
             ContentCodingError: The coded data is cut off.
             RuntimeError: Decoded content is still pending; a fault of the calling code.
         """
+
+
+class CountingDecoder(Decoder, Protocol):
+    """A decoder that says how much it has made, so that a bound can be set on it."""
+
+    @property
+    def produced(self) -> int:
+        """Octets decoded so far; in a stack, those of the stage that produced the most."""
 
 
 class _Inflating(ABC):
@@ -250,7 +261,7 @@ class _Stack:
 
     __slots__ = ("_inner", "_outer")
 
-    def __init__(self, outer: Decoder, inner: Decoder) -> None:
+    def __init__(self, outer: CountingDecoder, inner: CountingDecoder) -> None:
         self._outer = outer
         self._inner = inner
 
@@ -290,7 +301,7 @@ class BoundedDecoder:
     __slots__ = ("_inner", "_max_ratio", "_max_total", "_received")
 
     def __init__(
-        self, inner: Decoder, max_total: int | None = None, max_ratio: int | None = DEFAULT_MAX_RATIO
+        self, inner: CountingDecoder, max_total: int | None = None, max_ratio: int | None = DEFAULT_MAX_RATIO
     ) -> None:
         self._inner = inner
         self._max_total = max_total
@@ -334,10 +345,10 @@ class BoundedDecoder:
             raise BodyTooLargeError("ratio of decoded to coded content", self._max_ratio)
 
 
-_CODINGS: dict[str, Callable[[], Decoder]] = {"gzip": _Gzip, "x-gzip": _Gzip, "deflate": _Deflate}
+_CODINGS: dict[str, Callable[[], CountingDecoder]] = {"gzip": _Gzip, "x-gzip": _Gzip, "deflate": _Deflate}
 
 
-def decoder_for(content_encoding: str) -> Decoder | None:
+def decoder_for(content_encoding: str) -> CountingDecoder | None:
     """Return a decoder for the value of Content-Encoding, or None when there is nothing to remove.
 
     Args:
@@ -355,7 +366,7 @@ def decoder_for(content_encoding: str) -> Decoder | None:
     names = [name for name in names if name != "identity"]
     if len(names) > MAX_STACK:
         raise ContentCodingError(f"{len(names)} content codings; expected at most {MAX_STACK}")
-    decoder: Decoder | None = None
+    decoder: CountingDecoder | None = None
     for name in names:
         make = _CODINGS.get(name)
         if make is None:

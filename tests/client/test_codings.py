@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchd.client.codings import DEFAULT_MAX_RATIO, BoundedDecoder, Decoder, decoder_for
+from fetchd.client.codings import DEFAULT_MAX_RATIO, BoundedDecoder, CountingDecoder, Decoder, decoder_for
 from fetchd.client.exceptions import BodyTooLargeError, ClientPayloadError, ContentCodingError
 
 STEP = 64 * 1024
@@ -47,7 +47,7 @@ def content_encoding(label: str) -> str:
     return "deflate" if label == "raw" else label
 
 
-def some_decoder(value: str) -> Decoder:
+def some_decoder(value: str) -> CountingDecoder:
     decoder = decoder_for(value)
     assert decoder is not None
     return decoder
