@@ -165,7 +165,10 @@ async def test_tls_ends_with_or_without_the_farewell(orderly: bool) -> None:
         await conn.close() if orderly else conn.cut()
 
     def read_strictly(port: int) -> bytes:
-        with certs.client_context().wrap_socket(
+        context = certs.client_context()
+        # CPython before 3.11.4 sets this, and a cut connection then reads as a clean end.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        with context.wrap_socket(
             socket.create_connection(("127.0.0.1", port)),
             server_hostname="localhost",
             suppress_ragged_eofs=False,
@@ -177,7 +180,7 @@ async def test_tls_ends_with_or_without_the_farewell(orderly: bool) -> None:
         if orderly:
             assert await reading == b"half"
         else:
-            with pytest.raises(ssl.SSLEOFError):
+            with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
                 await reading
 
 
