@@ -1,0 +1,156 @@
+"""What happened in a run, as values: for progress, reports and metrics. No behaviour, no I/O.
+
+A run calls its ``on_event`` with these, in order, in the run's own thread. Who receives one must not
+block: it is called between two requests.
+
+    RunStarted, then for each item that is started
+        ItemStarted (ItemRetried ItemStarted)* ItemFinished
+    and ItemFinished alone for an item that never needed a request (skipped, invalid, host dead);
+    Progress from time to time in between; RunFinished last, whatever ended the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .items import Failure, FailureClass, Item, Outcome
+
+__all__ = [
+    "Event",
+    "ItemFinished",
+    "ItemRetried",
+    "ItemStarted",
+    "Progress",
+    "RunFinished",
+    "RunStarted",
+    "Snapshot",
+    "Summary",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Where a run stands, for a display.
+
+    Attributes:
+        read: Items read from the manifest so far.
+        done: Items done in this run.
+        skipped: Items that needed no fetching.
+        failed: Items given up.
+        invalid: Lines that are no item.
+        in_flight: Attempts under way.
+        queued: Items that wait for a slot.
+        delayed: Items that wait for their next attempt.
+        bytes: Octets of content received in this run.
+        manifest_done: Whether the manifest was read to its end.
+        slow_hosts: ``(host, items waiting)`` of the hosts most items wait for, most first.
+    """
+
+    read: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    invalid: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    delayed: int = 0
+    bytes: int = 0
+    manifest_done: bool = False
+    slow_hosts: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run ended. Every item read is accounted for exactly once (see `adds_up`).
+
+    Attributes:
+        read: Items read from the manifest; blank lines and comments are no items.
+        done: Items done in this run.
+        skipped: Items that needed no fetching; `skip_reasons` says why.
+        failed: Items given up; `failures` says by class.
+        invalid: Lines that are no item.
+        left: Items read but not ended, because the run was stopped.
+        unread: Whether something of the manifest was not read at all.
+        bytes: Octets of content received in this run.
+        seconds: Duration of the run.
+        failures: Number of failed items by class.
+        skip_reasons: Number of skipped items by reason.
+        stopped_by: What ended the run early (``signal``, ``local failure``, a limit); None when nothing did.
+        local_failure: The sentence of the local failure that ended the run, None when there was none.
+    """
+
+    read: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    invalid: int = 0
+    left: int = 0
+    unread: bool = False
+    bytes: int = 0
+    seconds: float = 0.0
+    failures: Mapping[FailureClass, int] = field(default_factory=dict)
+    skip_reasons: Mapping[str, int] = field(default_factory=dict)
+    stopped_by: str | None = None
+    local_failure: str | None = None
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether read = done + skipped + failed + invalid + left. It always is, or the run has a fault."""
+        return self.read == self.done + self.skipped + self.failed + self.invalid + self.left
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The manifest is open, the ledger is ours; nothing was requested yet."""
+
+    output: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStarted:
+    """An attempt at an item begins."""
+
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRetried:
+    """An attempt failed and the item will be tried again.
+
+    Attributes:
+        item: The item.
+        failure: How the attempt failed.
+        delay: Seconds until it may start again; its host may hold it up longer.
+        now: Monotonic seconds at which the attempt failed.
+    """
+
+    item: Item
+    failure: Failure
+    delay: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFinished:
+    """An item ended, well or not; it does not come again in this run."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the run stands."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The last event of a run."""
+
+    summary: Summary
+
+
+Event = RunStarted | ItemStarted | ItemRetried | ItemFinished | Progress | RunFinished
