@@ -1,0 +1,188 @@
+"""The examples do what they say, run as a user runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from examples.origin import File, Manner, Origin, table
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+MIB = 1 << 20
+
+
+@contextlib.asynccontextmanager
+async def origin_of(*files: File) -> AsyncIterator[Origin]:
+    """Serve *files* on the test's loop."""
+    async with Origin(list(files)) as origin:
+        yield origin
+
+
+def _fetch(url: str, method: str, fields: Mapping[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
+    target = urlsplit(url)
+    connection = http.client.HTTPConnection(str(target.hostname), target.port)
+    try:
+        connection.request(method, target.path, headers=dict(fields))
+        reply = connection.getresponse()
+        return reply, reply.read()
+    finally:
+        connection.close()
+
+
+async def fetch(
+    url: str, method: str = "GET", fields: Mapping[str, str] | None = None
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Ask once, by the client of the standard library in a thread."""
+    return await asyncio.to_thread(_fetch, url, method, fields or {})
+
+
+def whole(file: File) -> bytes:
+    """Return the content of *file*."""
+    return b"".join(file.blocks(0, file.size))
+
+
+def test_the_table_is_the_same_in_each_call_and_has_every_manner() -> None:
+    """300 files from 0 octets to 20 MiB; a shorter table keeps the kinds."""
+    assert table() == table()
+    assert len(table()) == 300
+    assert {file.size for file in table()} >= {0, 20 * MIB}
+    for count in (50, 60, 300):
+        assert {file.manner for file in table(count)} == set(Manner)
+        assert sum(file.manner is Manner.MISSING for file in table(count)) == 1
+
+
+def test_content_is_the_same_from_whichever_octet_it_is_read() -> None:
+    """Blocks are computed from their number, so any range can be made alone."""
+    file = File("a", 200_000)
+    content = whole(file)
+    assert len(content) == 200_000
+    assert file.sha256() == hashlib.sha256(content).hexdigest()
+    for start, end in [(0, 1), (65_535, 65_537), (65_536, 131_072), (199_999, 200_000), (5, 5)]:
+        assert b"".join(file.blocks(start, end)) == content[start:end]
+    assert whole(File("b", 100)) != content[:100]
+
+
+@pytest.mark.parametrize("manner", [Manner.LENGTH, Manner.CHUNKED, Manner.TO_EOF, Manner.PACED])
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+async def test_each_framing_carries_the_content(manner: Manner, size: int) -> None:
+    """By length, in chunks, or to the end of the connection (RFC 9112 section 6.3)."""
+    file = File("a", size, manner, rate=100 * MIB)
+    async with origin_of(file) as origin:
+        reply, body = await fetch(f"{origin.url}/a")
+    assert body == whole(file)
+    assert reply.headers["ETag"] == file.etag
+    assert (reply.headers["Content-Length"] is None) == (manner in (Manner.CHUNKED, Manner.TO_EOF))
+    assert reply.headers["Connection"] == ("close" if manner is Manner.TO_EOF else None)
+
+
+async def test_head_says_what_get_would_and_sends_no_content() -> None:
+    """RFC 9110 section 9.3.2."""
+    async with origin_of(File("a", 1000)) as origin:
+        reply, body = await fetch(f"{origin.url}/a", "HEAD")
+        assert (reply.headers["Content-Length"], body) == ("1000", b"")
+        reply, _ = await fetch(f"{origin.url}/a", "POST")
+        assert reply.status == 405
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "extent"),
+    [
+        ({"Range": "bytes=10-19"}, 206, (10, 20)),
+        ({"Range": "bytes=990-"}, 206, (990, 1000)),
+        ({"Range": "bytes=990-5000"}, 206, (990, 1000)),
+        ({"Range": "bytes=990-", "If-Range": File("a", 1000).etag}, 206, (990, 1000)),
+        ({"Range": "bytes=990-", "If-Range": "Thu, 01 Jan 2026 00:00:00 GMT"}, 206, (990, 1000)),
+        ({"Range": "bytes=990-", "If-Range": '"another"'}, 200, (0, 1000)),
+        ({"Range": "bytes=1000-"}, 416, (0, 0)),
+        ({"Range": "lines=1-2"}, 200, (0, 1000)),
+    ],
+)
+async def test_ranges_are_honoured(fields: dict[str, str], status: int, extent: tuple[int, int]) -> None:
+    """RFC 9110 section 14.2, with If-Range of section 13.1.5."""
+    file = File("a", 1000)
+    async with origin_of(file) as origin:
+        reply, body = await fetch(f"{origin.url}/a", fields=fields)
+    start, end = extent
+    assert (reply.status, body) == (status, whole(file)[start:end])
+    if status == 206:
+        assert reply.headers["Content-Range"] == f"bytes {start}-{end - 1}/1000"
+
+
+async def test_a_file_is_dropped_in_mid_body_once() -> None:
+    """The rest can be had by range; the log tells from where it was asked."""
+    file = File("a", MIB, Manner.DROPPED)
+    async with origin_of(file) as origin:
+        with pytest.raises(http.client.IncompleteRead) as caught:
+            await fetch(f"{origin.url}/a")
+        got = caught.value.partial
+        assert 0 < len(got) < MIB
+        _, rest = await fetch(f"{origin.url}/a", fields={"Range": f"bytes={len(got)}-"})
+        assert got + rest == whole(file)
+        assert origin.log == [("a", 200, 0), ("a", 206, len(got))]
+
+
+async def test_a_file_is_busy_once_and_another_is_missing() -> None:
+    """503 says when to come again; 404 stays."""
+    async with origin_of(File("a", 10, Manner.BUSY), File("b", 0, Manner.MISSING)) as origin:
+        reply, _ = await fetch(f"{origin.url}/a")
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+        assert [(await fetch(f"{origin.url}/{name}"))[0].status for name in "abb"] == [200, 404, 404]
+        assert origin.manifest() == f"{origin.url}/a\n{origin.url}/b\n"
+
+
+async def test_the_origin_tells_what_it_has_and_what_was_asked() -> None:
+    """As JSON, for whoever looks at it from another process."""
+    file = File("a", 10)
+    async with origin_of(file, File("b", 0, Manner.MISSING)) as origin:
+        await fetch(f"{origin.url}/a")
+        assert json.loads((await fetch(f"{origin.url}/-/expected"))[1]) == {"a": [10, file.sha256()]}
+        assert json.loads((await fetch(f"{origin.url}/-/log"))[1]) == [["a", 200, 0]]
+
+
+@pytest.mark.slow
+def test_the_origin_runs_as_a_program(tmp_path: Path) -> None:
+    """It writes the manifest, then prints its URL, and ends quietly with connections open."""
+    manifest = tmp_path / "manifest.txt"
+    command = [sys.executable, str(EXAMPLES / "origin.py"), "--files", "50", "--manifest-out", str(manifest)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        lines = manifest.read_text().splitlines()
+        connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        connection.request("GET", urlsplit(lines[0]).path)
+        assert connection.getresponse().status == 200
+        process.terminate()
+        _, errors = process.communicate(timeout=10)
+        connection.close()
+    assert (process.returncode, errors, len(lines)) == (0, "", 50)
+
+
+def demonstrate(folder: Path, *options: str) -> None:
+    """Run the demonstration; what it said is shown when it fails."""
+    command = [sys.executable, str(EXAMPLES / "demo.py"), "--output", str(folder / "demo"), *options]
+    ran = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_the_demonstration_succeeds(tmp_path: Path) -> None:
+    """Killed half way and started again, everything is there once: with fewer files, to be quick."""
+    demonstrate(tmp_path, "--files", "60")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kill_at", [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+def test_the_demonstration_succeeds_wherever_the_kill_falls(tmp_path: Path, kill_at: float) -> None:
+    """The whole table, killed early and late."""
+    demonstrate(tmp_path, "--kill-at", str(kill_at))
