@@ -156,6 +156,8 @@ class Origin:
             while await self._exchange(_parse(await reader.readuntil(b"\r\n\r\n")), writer):
                 pass
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
         del self._serving[task]
 
     async def _exchange(self, request: _Request, writer: asyncio.StreamWriter) -> bool:
