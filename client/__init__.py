@@ -1,1 +1,38 @@
-"""fetchd."""
+"""``fetchd.client``: an asynchronous HTTP/1.1 client with pooled TCP and Unix-socket connectors.
+
+    async with ClientSession() as session:
+        async with session.get("http://example.org/") as response:
+            content = await response.read()
+
+Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same. Users import from here.
+"""
+
+from . import exceptions
+from .connectors import BaseConnector, TCPConnector, UnixConnector
+from .cookies import Cookie, CookieJar
+from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
+from .resolver import CachingResolver, Resolver, ThreadedResolver
+from .response import ClientResponse
+from .session import ClientSession, RequestOptions, request
+from .streams import StreamReader
+from .timeouts import Timeout
+from .tls import context_with_roots
+
+__all__ = [
+    *exceptions.__all__,
+    "BaseConnector",
+    "CachingResolver",
+    "ClientResponse",
+    "ClientSession",
+    "Cookie",
+    "CookieJar",
+    "RequestOptions",
+    "Resolver",
+    "StreamReader",
+    "TCPConnector",
+    "ThreadedResolver",
+    "Timeout",
+    "UnixConnector",
+    "context_with_roots",
+    "request",
+]

@@ -1,0 +1,202 @@
+"""What a caller gives as ``data=`` or ``json=``, made into a body that can be sent, and sent again if it can.
+
+Lives here: the kinds of body, their length, whether they are replayable. Not here: how they travel (``connection``).
+Multipart is not made here: a form field that is a file is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import json as json_module
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from typing import IO, Any, Protocol
+from urllib.parse import urlencode
+
+from multidict import MultiMapping
+
+from .exceptions import ClientPayloadError, StreamConsumedError
+from .limits import FILE_READ_BYTES
+from .streams import StreamReader
+
+__all__ = ["Body", "BytesBody", "Data", "as_body", "json_body"]
+
+Form = Mapping[str, str | int | float] | MultiMapping[str] | Iterable[tuple[str, str | int | float]]
+Data = bytes | bytearray | memoryview | str | Form | IO[bytes] | AsyncIterable[bytes] | StreamReader
+
+
+class Body(Protocol):
+    """The content of a request.
+
+    Attributes:
+        length: Octets; None when not known before (sent chunked).
+        content_type: Content-Type to be sent when the caller gives none; None for none.
+        is_replayable: Whether ``pieces`` may be called again, for a redirection or a retry.
+    """
+
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def content_type(self) -> str | None: ...
+    @property
+    def is_replayable(self) -> bool: ...
+    def pieces(self) -> AsyncGenerator[bytes, None]: ...
+
+
+class BytesBody:
+    """Octets in memory."""
+
+    is_replayable = True
+
+    def __init__(self, data: bytes, content_type: str | None) -> None:
+        self.data = data
+        self.length: int = len(data)
+        self.content_type = content_type
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The octets, as one piece."""
+        yield self.data
+
+
+class FileBody:
+    """A file object opened for reading octets, from where it stands; read by a worker thread.
+
+    An aiofiles object will do as well. A file that can seek is replayable: it is set back to where it stood.
+    """
+
+    content_type = "application/octet-stream"
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._is_async = inspect.iscoroutinefunction(file.read)
+        self._start: int | None = None
+        self.length: int | None = None
+        raw = file.raw if self._is_async and hasattr(file, "raw") else file
+        if getattr(raw, "seekable", None) is not None and not inspect.iscoroutinefunction(raw.seekable):
+            self._measure(raw)
+
+    def _measure(self, raw: Any) -> None:
+        if not raw.seekable():
+            return
+        self._start = raw.tell()
+        if isinstance(raw, io.BytesIO):
+            end = len(raw.getbuffer())
+        else:
+            try:
+                end = os.fstat(raw.fileno()).st_size
+            except (OSError, AttributeError):
+                end = raw.seek(0, io.SEEK_END)
+                raw.seek(self._start)
+        self.length = max(0, end - self._start)
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the file can be set back."""
+        return self._start is not None
+
+    async def _call(self, method: Callable[..., Any], *args: int) -> Any:
+        return await method(*args) if self._is_async else await asyncio.to_thread(method, *args)
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The file's octets in pieces of 256 KiB, no more of them than its length was when it was given."""
+        if self._start is not None:
+            await self._call(self._file.seek, self._start)
+        left = self.length
+        while left is None or left > 0:
+            piece = await self._call(
+                self._file.read, FILE_READ_BYTES if left is None else min(left, FILE_READ_BYTES)
+            )
+            if not isinstance(piece, bytes):
+                raise TypeError("the file given as data= was opened as text; open it with mode 'rb'")
+            if not piece:
+                return  # the sender sees that octets are missing
+            if left is not None:
+                left -= len(piece)
+            yield piece
+
+
+class IterableBody:
+    """An asynchronous iterable of octets; used once."""
+
+    content_type = "application/octet-stream"
+    is_replayable = False
+
+    def __init__(self, source: AsyncIterable[bytes], length: int | None = None) -> None:
+        self._source: AsyncIterable[bytes] | None = source
+        self.length = length
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """What the iterable gives."""
+        source, self._source = self._source, None
+        if source is None:
+            raise StreamConsumedError("the request body is used up and cannot be sent again")
+        async for piece in source:
+            if not isinstance(piece, (bytes, bytearray, memoryview)):
+                raise ClientPayloadError(f"the request body gave {type(piece).__name__}, expected octets")
+            yield bytes(piece)
+
+
+class StreamBody(IterableBody):
+    """A ``StreamReader``: fed by the caller, or the content of another response."""
+
+    def __init__(self, stream: StreamReader) -> None:
+        super().__init__(stream._as_upload(), None if stream.started else stream.length)
+        self._stream = stream
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """What the stream gives; one who feeds it learns when nobody reads it any more."""
+        try:
+            async for piece in super().pieces():
+                yield piece
+        finally:
+            if not self._stream.at_eof():
+                self._stream.set_exception(ClientPayloadError("the upload that read this stream has ended"))
+
+
+def json_body(value: object, dumps: Callable[[Any], str] = json_module.dumps) -> BytesBody:
+    """*value* as JSON in UTF-8."""
+    return BytesBody(dumps(value).encode(), "application/json")
+
+
+def as_body(data: Data) -> Body:
+    """Make *data* a body.
+
+    Args:
+        data: Octets or text, sent as they are (text as UTF-8); a mapping or pairs, form-encoded; a file object opened
+            for octets; an asynchronous iterable of octets; a ``StreamReader``.
+
+    Raises:
+        TypeError: Anything else, and a form with values that are neither text nor numbers.
+    """
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return BytesBody(bytes(data), "application/octet-stream")
+    if isinstance(data, str):
+        return BytesBody(data.encode(), "text/plain; charset=utf-8")
+    if isinstance(data, StreamReader):
+        return StreamBody(data)
+    if hasattr(data, "read"):
+        if isinstance(data, io.TextIOBase):
+            raise TypeError("the file given as data= was opened as text; open it with mode 'rb'")
+        return FileBody(data)
+    if isinstance(data, AsyncIterable):
+        return IterableBody(data)
+    if isinstance(data, (Mapping, MultiMapping)):
+        return _form(data.items())
+    if isinstance(data, Iterable):
+        return _form(data)
+    raise TypeError(
+        f"data= cannot be {type(data).__name__}; expected octets, text, a form, a file or an iterable"
+    )
+
+
+def _form(pairs: Iterable[Any]) -> BytesBody:
+    """An HTML form, application/x-www-form-urlencoded."""
+    fields = []
+    for pair in pairs:
+        name, value = pair
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise TypeError(f"form field {name!r} must be text or a number, not {type(value).__name__}")
+        fields.append((name, str(value)))
+    return BytesBody(urlencode(fields).encode("ascii"), "application/x-www-form-urlencoded")

@@ -1,0 +1,186 @@
+"""One open non-blocking socket, and the only place that registers sockets with the event loop.
+
+Rules, each paid for by a defect somewhere: the loop is given integers, never socket objects (uvloop would hold the
+object and no FIN would be sent); a descriptor is unregistered and then closed in one function with no await between
+(its number may be reused at once, and a late unregistration would kill the new owner's reader).
+Lives here: readiness, octets in and out. Not here: HTTP, deadlines, names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+
+__all__ = ["Channel", "wait_ready"]
+
+
+async def wait_ready(loop: asyncio.AbstractEventLoop, fd: int, *, for_writing: bool) -> None:
+    """Wait until *fd*, which no channel has yet, can be read from or written to; cancelling leaves nothing behind."""
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    if for_writing:
+        loop.add_writer(fd, wake)
+    else:
+        loop.add_reader(fd, wake)
+    try:
+        await waiter
+    finally:
+        if for_writing:
+            loop.remove_writer(fd)
+        else:
+            loop.remove_reader(fd)
+
+
+class Channel:
+    """A connected stream socket on an event loop, plain. ``TLSChannel`` has the same face.
+
+    ``recv`` and ``recv_into`` give None, and ``send`` gives 0, when the call would block; b"" and a count of 0
+    mean the end. They raise OSError when the connection is broken.
+
+    The reader stays registered between responses: adding and taking it off costs 2.6 us of a request's 17.
+
+    Attributes:
+        fd: The descriptor; -1 once closed.
+        is_tls: Whether octets are encrypted on the way, so that no system call can move them to a file.
+    """
+
+    __slots__ = ("_is_held", "_loop", "_on_readable", "_reading", "_sock", "_write_waiter", "fd")
+
+    is_tls = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._sock = sock
+        self.fd = sock.fileno()
+        self._on_readable: Callable[[], object] | None = None
+        self._reading = False
+        self._is_held = False
+        self._write_waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} fd={self.fd}{' reading' if self._reading else ''}>"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self.fd < 0
+
+    # Readiness.
+
+    def set_reader(self, on_readable: Callable[[], object]) -> None:
+        """Call *on_readable* whenever there is something to receive; replaces the one before."""
+        self._on_readable = on_readable
+        self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Take the reader off: nobody wants octets now, and a reader left on would spin."""
+        if self._reading and self.fd >= 0:
+            self._reading = False
+            self._loop.remove_reader(self.fd)
+
+    def resume_reading(self) -> None:
+        """Put the reader on again."""
+        if not self._reading and self.fd >= 0:
+            self._reading = True
+            self._loop.add_reader(self.fd, self._ready)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the reader is on."""
+        return self._reading
+
+    def _ready(self) -> None:
+        if self._on_readable is not None and self._reading:
+            self._on_readable()
+
+    async def wait_writable(self) -> None:
+        """Wait until ``send`` may take more; ``wake_writer`` and ``close`` end the wait too."""
+        if self.fd < 0:
+            return
+        self._write_waiter = waiter = self._loop.create_future()
+        fd = self.fd
+        self._loop.add_writer(fd, self.wake_writer)
+        try:
+            await waiter
+        finally:
+            self._write_waiter = None
+            if self.fd == fd:
+                self._loop.remove_writer(fd)
+
+    def wake_writer(self) -> None:
+        """End the wait of ``wait_writable``; its caller looks at the world again."""
+        if self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_result(None)
+
+    # Octets.
+
+    def recv(self, limit: int) -> bytes | None:
+        """Receive at most *limit* octets."""
+        try:
+            return self._sock.recv(limit)
+        except (BlockingIOError, InterruptedError):
+            return None
+
+    def recv_into(self, buffer: memoryview) -> int | None:
+        """Receive into *buffer*, as much as there is."""
+        try:
+            return self._sock.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            return None
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send what the socket takes now; the number of octets taken."""
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    def has_buffered(self) -> bool:
+        """Whether octets wait above the socket, where readiness does not show them (TLS records)."""
+        return False
+
+    def close(self) -> None:
+        """Close at once and without waiting for the peer. May be called again."""
+        if self.fd < 0:
+            return
+        if self._reading:
+            self._loop.remove_reader(self.fd)
+            self._reading = False
+        if self._write_waiter is not None:
+            self._loop.remove_writer(self.fd)
+        self.fd = -1
+        self._on_readable = None
+        with contextlib.suppress(
+            OSError
+        ):  # a peer's reset may surface here; the descriptor is gone either way
+            if self._is_held:
+                self._sock.shutdown(socket.SHUT_RDWR)
+            else:
+                self._sock.close()
+        self.wake_writer()
+
+    # For a worker thread that uses the descriptor.
+
+    def hold(self) -> int:
+        """Keep the descriptor open until ``release``, even if the channel is closed meanwhile; no reading by others.
+
+        Returns:
+            The descriptor.
+        """
+        self.pause_reading()
+        self._is_held = True
+        return self.fd
+
+    def release(self) -> None:
+        """End ``hold``: close now if that was asked for, else read on."""
+        self._is_held = False
+        if self.fd < 0:
+            self._sock.close()
+        else:
+            self.resume_reading()

@@ -1,0 +1,394 @@
+"""One connection: a channel, the exchange it serves now, and one deadline.
+
+Reads what comes and feeds it to the exchange; writes the request; watches the idle socket; closes it when anything
+is in doubt. Not here: what the octets mean (``exchange``), who may use the connection (``pool``, ``connectors``).
+
+The deadline is one lazily re-armed timer. Moving it costs an assignment: the timer that is set already looks, when it
+fires, whether it is still due. Cancelling and setting a timer for every read would cost more than the read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Callable, Hashable
+from typing import Final
+
+from .bodies import Body
+from .channel import Channel
+from .exceptions import (
+    ClientError,
+    ClientOSError,
+    ClientPayloadError,
+    FirstByteTimeoutError,
+    IdleReadTimeoutError,
+    IdleWriteTimeoutError,
+    IncompleteMessageError,
+    ServerDisconnectedError,
+    ServerTimeoutError,
+    TotalTimeoutError,
+)
+from .exchange import Exchange
+from .limits import LARGE_RECV_BYTES, RECV_BYTES
+from .timeouts import Timeout
+
+__all__ = ["Connection"]
+
+# How long a response is awaited after the peer has refused to take more of the request. An early 413 followed by
+# a reset could be read 120 times of 120 on loopback; the bound is a guess at a slow network.
+_WRITE_FAILED_GRACE_S: Final = 5.0
+
+
+class _WriteFailedError(Exception):
+    """The socket refused octets of the request; ``__cause__`` is the OSError."""
+
+
+class Connection:
+    """A connection to one origin.
+
+    Args:
+        loop: The event loop.
+        channel: The open socket.
+        key: Key of the origin in the pool.
+        on_released: Called with this connection and whether it may serve another request, once for each exchange.
+        on_lost: Called when the peer closes the connection, or sends anything, while no exchange has it.
+
+    Attributes:
+        served: Exchanges begun; above 0 the connection is a reused one.
+        idle_since: Loop time since when it has served nobody; set by the connector.
+    """
+
+    __slots__ = (
+        "_bound",
+        "_channel",
+        "_due",
+        "_exchange",
+        "_is_lent",
+        "_loop",
+        "_on_lost",
+        "_on_released",
+        "_phase",
+        "_recv_bytes",
+        "_timeout",
+        "_timer",
+        "_timer_at",
+        "_write_error",
+        "idle_since",
+        "key",
+        "served",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        channel: Channel,
+        key: Hashable,
+        on_released: Callable[[Connection, bool], None],
+        on_lost: Callable[[Connection], None],
+    ) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._on_released = on_released
+        self._on_lost = on_lost
+        self._exchange: Exchange | None = None
+        self._timeout = _NO_TIMEOUT
+        self._phase: type[ServerTimeoutError] = FirstByteTimeoutError
+        self._bound = 0.0
+        self._due: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._recv_bytes = RECV_BYTES
+        self._is_lent = False
+        self._write_error: OSError | None = None
+        self.key = key
+        self.served = 0
+        self.idle_since = 0.0
+        channel.set_reader(self._readable)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else "idle" if self._exchange is None else repr(self._exchange)
+        return f"<Connection {self.key} {state}>"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the socket is closed."""
+        return self._channel.fd < 0
+
+    def close(self) -> None:
+        """Close the socket now; an exchange in progress is not told (``abort`` tells it)."""
+        self._channel.close()
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def abort(self, exc: ClientError) -> None:
+        """Close the socket and let the exchange in progress, if any, fail with *exc*."""
+        if self._exchange is not None:
+            self._exchange.fail(exc)
+        self.close()
+
+    # A request.
+
+    async def perform(self, exchange: Exchange, head: bytes, body: Body | None, timeout: Timeout) -> None:
+        """Send a request and wait for the response head.
+
+        When this raises, the connection is closed and given back. After an early final response to a request that
+        is not fully sent, sending stops at once if the response is an error, else when all is sent or the response
+        is complete (RFC 9112 section 9.5).
+
+        Args:
+            exchange: A new one.
+            head: The request head; the whole request when *body* is None.
+            body: Content to be sent behind the head.
+            timeout: Bounds of the phases.
+
+        Raises:
+            ServerDisconnectedError, ClientOSError: The connection broke before a response head.
+            ServerTimeoutError: A bound was exceeded.
+            ResponseProtocolError: What came is no HTTP/1.1.
+        """
+        self.served += 1
+        self._exchange = exchange
+        exchange.transport = self
+        self._timeout = timeout
+        if self._channel.fd < 0:
+            exchange.fail(ServerDisconnectedError())
+            raise ServerDisconnectedError
+        waiter = exchange.waiter = self._loop.create_future()
+        sent = self._send_at_once(exchange, head)
+        if exchange.error is not None:
+            pass
+        elif body is None and sent == len(head):
+            exchange.is_sent = True
+            self._arm(timeout.first_byte, FirstByteTimeoutError)
+        else:
+            exchange.upload = self._loop.create_task(self._upload(exchange, head[sent:], body))
+        try:
+            await waiter
+            if exchange.upload is not None:
+                await self._settle(exchange.upload, cancel=exchange.is_over or exchange.status >= 400)
+        except BaseException:
+            exchange.abandon()
+            if exchange.upload is not None:
+                await self._settle(exchange.upload, cancel=True)
+            raise
+        finally:
+            exchange.upload = None
+
+    def _send_at_once(self, exchange: Exchange, head: bytes) -> int:
+        try:
+            return self._channel.send(head)
+        except OSError as exc:
+            self._broken(exchange, exc)
+            return len(head)
+
+    async def _settle(self, upload: asyncio.Task[None], *, cancel: bool) -> None:
+        if cancel:
+            upload.cancel()
+        await asyncio.wait((upload,))
+
+    async def _upload(self, exchange: Exchange, head: bytes, body: Body | None) -> None:
+        pieces = None if body is None else body.pieces()
+        try:
+            await self._send_all(exchange, head)
+            if body is not None and pieces is not None:
+                await self._send_body(exchange, pieces, body.length)
+        except _WriteFailedError as exc:
+            cause = exc.__cause__
+            assert isinstance(cause, OSError), "raised from one"
+            self._write_error = cause
+            self._arm(_WRITE_FAILED_GRACE_S, FirstByteTimeoutError)
+        except Exception as exc:  # whatever the caller's source raised is for the caller of the request
+            exchange.fail(exc)
+        else:
+            if not exchange.is_over:
+                exchange.is_sent = True
+                self._arm_reading(exchange)
+        finally:
+            if pieces is not None:
+                await pieces.aclose()
+
+    async def _send_body(
+        self, exchange: Exchange, pieces: AsyncGenerator[bytes, None], length: int | None
+    ) -> None:
+        """Send *pieces*, chunked (RFC 9112 section 7.1) when their length is not known before."""
+        sent = 0
+        async for piece in pieces:
+            sent += len(piece)
+            if length is None:
+                if piece:
+                    await self._send_all(exchange, b"%x\r\n%b\r\n" % (len(piece), piece))
+                continue
+            if sent > length:
+                break
+            await self._send_all(exchange, piece)
+        if length is None:
+            await self._send_all(exchange, b"0\r\n\r\n")
+        elif sent != length:
+            seen = "more" if sent > length else str(sent)
+            raise ClientPayloadError(f"the request body gave {seen} octets, announced were {length}")
+
+    async def _send_all(self, exchange: Exchange, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            if exchange.is_over:
+                return
+            try:
+                sent = self._channel.send(view)
+            except OSError as exc:
+                raise _WriteFailedError from exc
+            if sent:
+                view = view[sent:]
+                continue
+            self._arm(self._timeout.idle_write, IdleWriteTimeoutError)
+            await self._channel.wait_writable()
+            if not exchange.is_over:
+                self._arm(None, IdleWriteTimeoutError)
+
+    # What comes.
+
+    def _readable(self) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self._watch_idle()
+            return
+        try:
+            data = self._channel.recv(self._recv_bytes)
+        except OSError as exc:
+            self._broken(exchange, exc)
+            return
+        if data:
+            if len(data) == RECV_BYTES:
+                self._recv_bytes = LARGE_RECV_BYTES
+            exchange.receive(data)
+            if self._exchange is exchange and exchange.message is not None and not exchange.is_paused:
+                self._arm(self._timeout.idle_read, IdleReadTimeoutError)
+        elif data is not None:
+            self.received_eof(exchange)
+
+    def received_eof(self, exchange: Exchange) -> None:
+        """The peer has closed its side while *exchange* has the connection."""
+        if self._write_error is not None and exchange.message is None:
+            self._broken(exchange, self._write_error)
+        else:
+            exchange.receive_eof()
+
+    def _broken(self, exchange: Exchange, exc: OSError) -> None:
+        """The socket failed: tell the exchange what that means for it."""
+        if isinstance(exc, ssl.SSLEOFError):
+            exchange.receive_eof(clean=False)
+            return
+        error: ClientError
+        if exchange.message is not None:
+            error = IncompleteMessageError(
+                exchange.received, exchange.message.length, str(exc.strerror or exc)
+            )
+        else:
+            cause = self._write_error or exc
+            error = ClientOSError(cause.errno, cause.strerror or str(cause))
+        error.__cause__ = exc
+        exchange.fail(error)
+
+    def failed(self, exchange: Exchange, exc: OSError) -> None:
+        """A borrower of the channel met *exc*."""
+        self._broken(exchange, exc)
+
+    def _watch_idle(self) -> None:
+        """Nobody asked for anything: whatever comes, but for TLS's own messages, ends the connection."""
+        try:
+            if self._channel.recv(1) is None:
+                return
+        except OSError:
+            pass
+        self.close()
+        self._on_lost(self)
+
+    # Transport of the exchange.
+
+    def exchange_ended(self, exchange: Exchange, *, reusable: bool) -> None:
+        """The message is complete: close, or make ready for the next request."""
+        self._exchange = None
+        self._due = None
+        if self._channel.fd < 0 or not reusable or self._channel.has_buffered():
+            self.close()
+            self._on_released(self, False)
+            return
+        self._recv_bytes = RECV_BYTES
+        if self._is_lent:
+            self._is_lent = False
+            self._channel.set_reader(self._readable)
+        elif exchange.is_paused:
+            self._channel.resume_reading()
+        self._on_released(self, True)
+
+    def exchange_failed(self, exchange: Exchange) -> None:
+        """The exchange has failed: what is on the wire belongs to nobody."""
+        self._exchange = None
+        self.close()
+        self._on_released(self, False)
+
+    def pause(self, exchange: Exchange) -> None:
+        """The reader is behind: stop receiving, and stop counting idle time."""
+        self._channel.pause_reading()
+        self._arm(None, IdleReadTimeoutError)
+
+    def resume(self, exchange: Exchange) -> None:
+        """The reader has caught up."""
+        self._channel.resume_reading()
+        self._arm_reading(exchange)
+
+    def lend_channel(self, on_readable: Callable[[], object]) -> Channel:
+        """Let the caller move the content by itself until the exchange ends; *on_readable* replaces the reader."""
+        self._is_lent = True
+        self._channel.set_reader(on_readable)
+        return self._channel
+
+    def touch(self) -> None:
+        """A borrower of the channel has received something: the idle time begins anew."""
+        if self._exchange is not None:
+            self._arm(self._timeout.idle_read, IdleReadTimeoutError)
+
+    # The deadline.
+
+    def _arm_reading(self, exchange: Exchange) -> None:
+        if exchange.message is None:
+            self._arm(self._timeout.first_byte, FirstByteTimeoutError)
+        else:
+            self._arm(self._timeout.idle_read, IdleReadTimeoutError)
+
+    def _arm(self, bound: float | None, phase: type[ServerTimeoutError]) -> None:
+        """Let the exchange fail as *phase* after *bound* seconds from now; None leaves only the total bound."""
+        exchange = self._exchange
+        total_at = None if exchange is None else exchange.total_at
+        due = None if bound is None else self._loop.time() + bound
+        if total_at is not None and (due is None or total_at <= due):
+            due, phase, bound = total_at, TotalTimeoutError, self._timeout.total
+        self._due = due
+        if due is None:
+            return
+        self._phase = phase
+        self._bound = bound or 0.0
+        if self._timer is None or due < self._timer_at:
+            self._set_timer(due)
+
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        due, exchange = self._due, self._exchange
+        if due is None or exchange is None:
+            return
+        if self._loop.time() < due:
+            self._set_timer(due)
+        elif self._write_error is not None and exchange.message is None:
+            self._broken(exchange, self._write_error)
+        else:
+            exchange.fail(self._phase(self._bound))
+
+
+_NO_TIMEOUT: Final = Timeout(connect=None, first_byte=None, idle_read=None, idle_write=None)

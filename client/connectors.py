@@ -1,0 +1,365 @@
+"""Connectors: policy, pool and dialling together. ``TCPConnector`` and ``UnixConnector``.
+
+A connector gives connections to sessions and takes them back. Every slot that is taken has an owner at every moment:
+the coroutine that opens it (which gives it back in its handler), the exchange that uses it, or the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from .channel import Channel
+from .connection import Connection
+from .dial import CONNECTION_ATTEMPT_DELAY_S, connect_tcp, connect_unix, open_channel
+from .exceptions import (
+    ConnectionTimeoutError,
+    PoolTimeoutError,
+    ServerTimeoutError,
+    SessionClosedError,
+    TotalTimeoutError,
+)
+from .pool import Grant, Pool
+from .resolver import CachingResolver, Resolver, ThreadedResolver
+from .timeouts import Timeout
+from .tls import default_context, unverified_context
+from .urls import Origin
+
+__all__ = ["BaseConnector", "TCPConnector", "UnixConnector"]
+
+
+class _Waiter:
+    """A request that waits for a slot: remembers what it was granted, even when its task is being cancelled."""
+
+    __slots__ = ("future", "granted")
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self.future = future
+        self.granted: Connection | Grant | None = None
+
+    def grant(self, what: Connection | Grant) -> None:
+        """Called by the pool, once."""
+        self.granted = what
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class BaseConnector:
+    """What all connectors share: limits, keeping alive, TLS policy, closing.
+
+    A connector belongs to the event loop on which it is first used. It is an asynchronous context manager.
+
+    Args:
+        limit: Open sockets in all (being connected, in use, idle); 0 is no bound. Default 100.
+        limit_per_host: Open sockets for one origin (scheme, host, port); 0, the default, is no bound.
+        keepalive_timeout: Seconds an idle connection is kept; default 15.
+        force_close: Close each connection after its response; default False.
+        verify_ssl: False trusts any certificate. Default True.
+        ssl_context: Your own TLS settings in place of the default ones (TLS 1.2 or above, the system's roots).
+
+    Raises:
+        ValueError: ``verify_ssl`` and ``ssl_context`` together, or a negative limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int = 100,
+        limit_per_host: int = 0,
+        keepalive_timeout: float = 15.0,
+        force_close: bool = False,
+        verify_ssl: bool | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        if verify_ssl is not None and ssl_context is not None:
+            raise ValueError("verify_ssl= and ssl_context= exclude each other: say it in the context")
+        if limit < 0 or limit_per_host < 0:
+            raise ValueError("limit= and limit_per_host= are 0 (no bound) or above")
+        self._pool: Pool[Connection] = Pool(limit, limit_per_host, self._discard)
+        self._keepalive_timeout = keepalive_timeout
+        self._force_close = force_close
+        self._verify_ssl = verify_ssl is not False
+        self._ssl_context = ssl_context
+        self._connections: set[Connection] = set()  # open ones
+        self._waiters: set[_Waiter] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'closed' if self._closed else self._pool}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    @property
+    def open_count(self) -> int:
+        """Sockets open now: being connected, in use and idle."""
+        return self._pool.open_count
+
+    @property
+    def idle_count(self) -> int:
+        """Connections kept for a next request."""
+        return self._pool.idle_count
+
+    async def close(self) -> None:
+        """Close every connection now; requests in progress and waiting ones fail with SessionClosedError."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for waiter in list(self._waiters):
+            if not waiter.future.done():
+                waiter.future.set_exception(
+                    SessionClosedError("the connector was closed while a request waited")
+                )
+        while (connection := self._pool.oldest_idle()) is not None:
+            connection.close()
+            self._lost(connection)
+        for connection in list(self._connections):
+            connection.abort(SessionClosedError("the connector was closed"))
+
+    # For sessions.
+
+    def take_idle(self, origin: Origin) -> Connection | None:
+        """An idle connection to *origin*, at once; None when there is none."""
+        while (connection := self._pool.take_idle(origin.key)) is not None:
+            assert self._loop is not None, "there are connections, so there is a loop"
+            if self._loop.time() - connection.idle_since < self._keepalive_timeout:
+                return connection
+            self._discard(connection)
+            self._pool.freed(origin.key)
+        return None
+
+    async def acquire(
+        self, origin: Origin, timeout: Timeout, total_at: float | None, *, fresh: bool = False
+    ) -> Connection:
+        """A connection to *origin* that no request uses: waits for a slot in FIFO order, then opens one.
+
+        Args:
+            origin: Where to.
+            timeout: ``pool`` bounds the wait for the slot, ``connect`` the opening.
+            total_at: Loop time by which all must be done; None for no bound.
+            fresh: Open a new connection even when there is an idle one.
+
+        Raises:
+            SessionClosedError: The connector is closed.
+            PoolTimeoutError, ConnectionTimeoutError, TotalTimeoutError: A bound was exceeded.
+            ClientConnectorError: No connection could be made.
+        """
+        if self._closed:
+            raise SessionClosedError("the connector is closed")
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        pool = self._pool
+        grant: Connection | Grant
+        grant = pool.replace_idle(origin.key) if fresh else pool.take_slot(origin.key)
+        if grant is Grant.WAIT:
+            grant = await self._wait_for_grant(origin, timeout, total_at)
+        if isinstance(grant, Connection):
+            return grant
+        try:
+            channel = await self._open(origin, timeout, total_at)
+            if self._closed:
+                channel.close()
+                raise SessionClosedError("the connector was closed while a request connected")
+        except BaseException:
+            pool.freed(origin.key)
+            raise
+        connection = Connection(self._loop, channel, origin.key, self._released, self._lost)
+        self._connections.add(connection)
+        return connection
+
+    async def _wait_for_grant(
+        self, origin: Origin, timeout: Timeout, total_at: float | None
+    ) -> Connection | Grant:
+        assert self._loop is not None, "set by acquire"
+        waiter = _Waiter(self._loop.create_future())
+        self._pool.enqueue(origin.key, waiter)
+        self._waiters.add(waiter)
+        try:
+            async with _bounded(self._loop, timeout.pool, PoolTimeoutError, timeout, total_at):
+                await waiter.future
+        except BaseException:
+            if waiter.granted is None:
+                self._pool.withdraw(origin.key, waiter)
+            elif isinstance(waiter.granted, Connection):
+                self._released(waiter.granted, not waiter.granted.is_closed)
+            else:
+                self._pool.freed(origin.key)
+            raise
+        finally:
+            self._waiters.discard(waiter)
+        assert waiter.granted is not None, "the pool wakes with a grant"
+        return waiter.granted
+
+    async def _open(self, origin: Origin, timeout: Timeout, total_at: float | None) -> Channel:
+        assert self._loop is not None, "set by acquire"
+        async with _bounded(self._loop, timeout.connect, ConnectionTimeoutError, timeout, total_at):
+            return await self._dial(self._loop, origin)
+        raise AssertionError("the context manager lets no exception pass silently")
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
+        raise NotImplementedError
+
+    def _context_for(self, origin: Origin) -> ssl.SSLContext | None:
+        if not origin.is_tls:
+            return None
+        if self._ssl_context is not None:
+            return self._ssl_context
+        return default_context() if self._verify_ssl else unverified_context()
+
+    # For connections.
+
+    def _released(self, connection: Connection, reusable: bool) -> None:
+        """An exchange is over; called once for each."""
+        if not reusable or self._force_close or self._closed:
+            self._discard(connection)
+            self._pool.freed(connection.key)
+            return
+        assert self._loop is not None, "there is a connection, so there is a loop"
+        connection.idle_since = self._loop.time()
+        if self._pool.put_idle(connection.key, connection) and self._sweeper is None:
+            self._sweeper = self._loop.call_later(self._keepalive_timeout, self._sweep)
+
+    def _lost(self, connection: Connection) -> None:
+        """The peer has closed a connection that no exchange has."""
+        self._connections.discard(connection)
+        # One that was just handed to a waiter is that request's, which will find it closed.
+        if self._pool.holds_idle(connection):
+            self._pool.remove_idle(connection.key, connection)
+
+    def _discard(self, connection: Connection) -> None:
+        connection.close()
+        self._connections.discard(connection)
+
+    def _sweep(self) -> None:
+        """Close what was idle for too long; one timer for the whole pool."""
+        assert self._loop is not None, "the timer runs on it"
+        self._sweeper = None
+        now = self._loop.time()
+        while (oldest := self._pool.oldest_idle()) is not None:
+            age = now - oldest.idle_since
+            if age < self._keepalive_timeout:
+                self._sweeper = self._loop.call_later(self._keepalive_timeout - age, self._sweep)
+                return
+            oldest.close()
+            self._lost(oldest)
+
+
+@contextlib.asynccontextmanager
+async def _bounded(
+    loop: asyncio.AbstractEventLoop,
+    bound: float | None,
+    error: type[ServerTimeoutError],
+    timeout: Timeout,
+    total_at: float | None,
+) -> AsyncIterator[None]:
+    """Bound what is awaited inside by *bound* seconds and by *total_at*, and name the one that was exceeded."""
+    due = None if bound is None else loop.time() + bound
+    if total_at is not None and (due is None or total_at <= due):
+        due, bound, error = total_at, timeout.total, TotalTimeoutError
+    try:
+        async with asyncio.timeout_at(due) as scope:
+            yield
+    except TimeoutError as exc:
+        if scope.expired():
+            raise error(bound or 0.0) from exc
+        raise
+
+
+class TCPConnector(BaseConnector):
+    """Connections over TCP, pooled and kept alive, with TLS for https.
+
+    Args:
+        limit, limit_per_host, keepalive_timeout, force_close, verify_ssl, ssl_context: See ``BaseConnector``.
+        resolver: Names to addresses; default: getaddrinfo in threads of its own, cached for 60 s.
+        family: ``socket.AF_INET`` or ``AF_INET6`` to use only these addresses; default both.
+        happy_eyeballs_delay: Seconds before the next address is tried beside the one before; default 0.25
+            (RFC 8305 section 5); None tries them one after the other.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int = 100,
+        limit_per_host: int = 0,
+        keepalive_timeout: float = 15.0,
+        force_close: bool = False,
+        verify_ssl: bool | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        resolver: Resolver | None = None,
+        family: int = socket.AF_UNSPEC,
+        happy_eyeballs_delay: float | None = CONNECTION_ATTEMPT_DELAY_S,
+    ) -> None:
+        super().__init__(
+            limit=limit,
+            limit_per_host=limit_per_host,
+            keepalive_timeout=keepalive_timeout,
+            force_close=force_close,
+            verify_ssl=verify_ssl,
+            ssl_context=ssl_context,
+        )
+        self._resolver = CachingResolver(ThreadedResolver()) if resolver is None else resolver
+        self._family = family
+        self._attempt_delay = happy_eyeballs_delay
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
+        sock = await connect_tcp(
+            loop,
+            self._resolver,
+            origin.host,
+            origin.port,
+            family=self._family,
+            attempt_delay=self._attempt_delay,
+        )
+        return await open_channel(loop, sock, self._context_for(origin), origin.host, origin.port)
+
+
+class UnixConnector(BaseConnector):
+    """Connections to one Unix socket, whatever host the URL names; the host still goes into the Host field.
+
+    Args:
+        path: The socket.
+        limit, limit_per_host, keepalive_timeout, force_close, verify_ssl, ssl_context: See ``BaseConnector``.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        limit: int = 100,
+        limit_per_host: int = 0,
+        keepalive_timeout: float = 15.0,
+        force_close: bool = False,
+        verify_ssl: bool | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(
+            limit=limit,
+            limit_per_host=limit_per_host,
+            keepalive_timeout=keepalive_timeout,
+            force_close=force_close,
+            verify_ssl=verify_ssl,
+            ssl_context=ssl_context,
+        )
+        self.path = path
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
+        sock = await connect_unix(self.path)
+        return await open_channel(loop, sock, self._context_for(origin), origin.host, None)

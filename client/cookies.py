@@ -1,0 +1,487 @@
+"""The cookie store: what a server set, and what of it may be sent where (RFC 6265).
+
+Here: parsing of Set-Cookie, the matching rules one function a clause, and a store bounded in
+number and size. Pure: no I/O; the clock is given. Not here: which responses and requests take
+part, and files to keep cookies in.
+
+Deviations from RFC 6265, each towards what browsers do (draft-ietf-httpbis-rfc6265bis):
+control octets anywhere refuse the cookie; over http a Secure cookie is neither set nor replaced.
+Public suffixes (section 5.3 step 5) are known only as far as a Domain without a dot is one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from calendar import timegm
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from http.cookies import CookieError, Morsel, SimpleCookie
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+__all__ = [
+    "Cookie",
+    "CookieJar",
+    "default_path",
+    "domain_match",
+    "parse_cookie_date",
+    "parse_set_cookie",
+    "path_match",
+    "simple_cookies",
+]
+
+MAX_COOKIES = 3000
+"""Cookies in a store; RFC 6265 section 6.1 asks for at least this many."""
+
+MAX_COOKIES_PER_DOMAIN = 50
+"""Cookies of one domain; the least that RFC 6265 section 6.1 asks for."""
+
+MAX_COOKIE_BYTES = 4096
+"""Octets of name and value together; RFC 6265 section 6.1, and what browsers take."""
+
+# Longer attribute values are left out, as browsers do (rfc6265bis section 5.6 step 6).
+_MAX_ATTRIBUTE = 1024
+
+# Max-Age may have any number of digits; seconds beyond this (30,000 years) mean "for ever".
+_MAX_DELTA = 10**12
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_DIGITS = re.compile(r"-?[0-9]+")
+_ESCAPED = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
+_FLAGS = frozenset({"secure", "httponly"})
+
+# Section 5.1.1: what stands between the tokens of a date, and what a token starts with.
+_DATE_DELIMITERS = re.compile(r"[\t\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
+_TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
+_DAY_OF_MONTH = re.compile(r"([0-9]{1,2})(?![0-9])")
+_YEAR = re.compile(r"([0-9]{2,4})(?![0-9])")
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
+
+# A cookie of this domain is sent to every host; no host has an empty name.
+_EVERY_HOST = ""
+
+
+@dataclass(slots=True)
+class Cookie:
+    """One cookie of the store (RFC 6265 section 5.3).
+
+    Attributes:
+        name: Name, never empty.
+        value: Value as it was set, quotes included.
+        domain: Lower-case host or domain; empty for one that is sent to every host.
+        path: Path that a request's path must match.
+        expiry_time: Wall-clock seconds (Unix time) from which it is expired; None ends with the store.
+        creation_time: Wall-clock seconds of its first setting; replacing it keeps this.
+        secure: Sent over https only.
+        http_only: Not for scripts; kept for those who save the store.
+        host_only: Sent to exactly ``domain``, not to hosts below it.
+        last_access_time: Wall-clock seconds when it was last sent or set; the oldest goes first.
+    """
+
+    name: str
+    value: str
+    domain: str
+    path: str = "/"
+    expiry_time: float | None = None
+    creation_time: float = 0.0
+    secure: bool = False
+    http_only: bool = False
+    host_only: bool = True
+    last_access_time: float = 0.0
+
+    def is_expired(self, now: float) -> bool:
+        """Whether it must no longer be sent at *now*."""
+        return self.expiry_time is not None and self.expiry_time <= now
+
+
+class CookieJar:
+    """Stores cookies and selects those of a request. Falsy while it is empty.
+
+    Not safe for use by several threads at once.
+
+    Args:
+        max_cookies: Cookies in all. Beyond it the expired go, then those not used for longest.
+        max_cookies_per_domain: Cookies of one domain; the same rule.
+        max_cookie_bytes: Octets of name and value together; a longer cookie is not stored.
+        clock: Wall-clock seconds.
+
+    Source: RFC 6265 sections 5.3, 5.4 and 6.1.
+    """
+
+    __slots__ = ("_clock", "_count", "_domains", "_max_bytes", "_max_cookies", "_max_per_domain")
+
+    def __init__(
+        self,
+        *,
+        max_cookies: int = MAX_COOKIES,
+        max_cookies_per_domain: int = MAX_COOKIES_PER_DOMAIN,
+        max_cookie_bytes: int = MAX_COOKIE_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._domains: dict[str, dict[tuple[str, str], Cookie]] = {}  # domain -> (path, name) -> cookie
+        self._count = 0
+        self._max_cookies = max_cookies
+        self._max_per_domain = max_cookies_per_domain
+        self._max_bytes = max_cookie_bytes
+        self._clock = clock
+
+    def __len__(self) -> int:
+        """Cookies held; those that expired since they were last looked at count."""
+        return self._count
+
+    def __bool__(self) -> bool:
+        # Hot path: asked for every request.
+        return self._count > 0
+
+    def __iter__(self) -> Iterator[Cookie]:
+        """The cookies that are not expired, by domain; a copy of the list, so the store may change."""
+        now = self._clock()
+        self.clear(lambda cookie: cookie.is_expired(now))
+        return iter([cookie for bucket in self._domains.values() for cookie in bucket.values()])
+
+    def __repr__(self) -> str:
+        return f"<CookieJar {self._count} cookies of {len(self._domains)} domains>"
+
+    def update_from_response(self, set_cookie: Iterable[str], url: URL) -> None:
+        """Store what a response sets; what is malformed, foreign or too large is left out.
+
+        Args:
+            set_cookie: Values of every Set-Cookie field, in order.
+            url: Target URI of the request.
+
+        Source: RFC 6265 section 5.3.
+        """
+        now = self._clock()
+        is_secure = url.scheme == "https"
+        for text in set_cookie:
+            cookie = parse_set_cookie(text, url, now)
+            if cookie is not None and not (cookie.secure and not is_secure):
+                self._store(cookie, now, is_secure=is_secure)
+
+    def update(
+        self, cookies: Mapping[str, str | Morsel[str]] | Iterable[tuple[str, str]], url: URL | None = None
+    ) -> None:
+        """Set cookies by hand.
+
+        Args:
+            cookies: Names and values. Of a Morsel (as in ``response.cookies``) only the value counts.
+            url: They are sent to its host, to its default-path and below. None: to every host.
+
+        Raises:
+            ValueError: A name or value that would break the Cookie field, or that is too long; a
+                URL without a host.
+        """
+        now = self._clock()
+        host = _EVERY_HOST if url is None else _host_of(url)
+        path = "/" if url is None else default_path(url.raw_path)
+        pairs = cookies.items() if isinstance(cookies, Mapping) else cookies
+        for name, given in pairs:
+            value = given.coded_value if isinstance(given, Morsel) else given
+            _check_by_hand(name, value)
+            cookie = Cookie(
+                name, value, host, path, None, now, host_only=url is not None, last_access_time=now
+            )
+            if not self._fits(cookie):
+                raise ValueError(f"cookie {name[:40]!r} is longer than {self._max_bytes} octets")
+            self._store(cookie, now, is_secure=True)
+
+    def cookie_header(self, url: URL) -> str:
+        """Return the value of the Cookie field of a request to *url*; empty when there is none to send.
+
+        Source: RFC 6265 section 5.4: longer paths first, then the older.
+        """
+        if not self._count:
+            return ""
+        now = self._clock()
+        chosen = self._select(_host_of(url), url.raw_path or "/", url.scheme == "https", now)
+        if not chosen:
+            return ""
+        if len(chosen) > 1:
+            chosen.sort(key=lambda cookie: (-len(cookie.path), cookie.creation_time))
+        for cookie in chosen:
+            cookie.last_access_time = now
+        return "; ".join([f"{cookie.name}={cookie.value}" for cookie in chosen])
+
+    def clear(self, predicate: Callable[[Cookie], bool] | None = None) -> None:
+        """Forget every cookie, or those of which *predicate* is true."""
+        for bucket in list(self._domains.values()):
+            for cookie in list(bucket.values()):
+                if predicate is None or predicate(cookie):
+                    self._remove(cookie)
+
+    def _select(self, host: str, path: str, is_secure: bool, now: float) -> list[Cookie]:
+        chosen = []
+        for domain in _domains_of(host):
+            for cookie in self._domains.get(domain, {}).values():
+                if (
+                    (not cookie.host_only or domain == host)
+                    and (is_secure or not cookie.secure)
+                    and not cookie.is_expired(now)
+                    and path_match(path, cookie.path)
+                ):
+                    chosen.append(cookie)
+        return chosen
+
+    def _fits(self, cookie: Cookie) -> bool:
+        text = cookie.name + cookie.value
+        length = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        return length <= self._max_bytes
+
+    def _store(self, cookie: Cookie, now: float, *, is_secure: bool) -> None:
+        """Section 5.3 steps 11 and 12, and the eviction that follows them."""
+        if not self._fits(cookie):
+            return
+        key = (cookie.path, cookie.name)
+        old = self._domains.get(cookie.domain, {}).get(key)
+        if old is not None and old.is_expired(now):
+            self._remove(old)
+            old = None
+        if old is not None and old.secure and not is_secure:
+            return
+        if old is not None:
+            cookie.creation_time = old.creation_time
+            self._remove(old)
+        if not cookie.is_expired(now):
+            self._domains.setdefault(cookie.domain, {})[key] = cookie
+            self._count += 1
+            self._evict(cookie.domain, now)
+
+    def _evict(self, domain: str, now: float) -> None:
+        bucket = self._domains[domain]
+        # What is sent to every host was set by hand, which no server can flood.
+        if len(bucket) > self._max_per_domain and domain != _EVERY_HOST:
+            self._evict_oldest(list(bucket.values()), self._max_per_domain, now)
+        if self._count > self._max_cookies:
+            # A sixteenth more than needed goes, so that a full store does not sort every cookie it
+            # has whenever one more is set.
+            self._evict_oldest(list(self), self._max_cookies - self._max_cookies // 16, now)
+
+    def _remove(self, cookie: Cookie) -> None:
+        bucket = self._domains[cookie.domain]
+        del bucket[cookie.path, cookie.name]
+        self._count -= 1
+        if not bucket:
+            del self._domains[cookie.domain]
+
+    def _evict_oldest(self, cookies: list[Cookie], limit: int, now: float) -> None:
+        """Section 5.3, last part: the expired first, then those not used for longest."""
+        cookies.sort(key=lambda cookie: (not cookie.is_expired(now), cookie.last_access_time))
+        for cookie in cookies[: max(0, len(cookies) - limit)]:
+            self._remove(cookie)
+
+
+def parse_set_cookie(text: str, url: URL, now: float) -> Cookie | None:
+    """Return the cookie that a value of Set-Cookie received from *url* sets, or None to ignore it.
+
+    The bound on its size and the rules on Secure are the store's; see ``CookieJar``.
+
+    Args:
+        text: The value of one field.
+        url: Target URI of the request.
+        now: Wall-clock seconds.
+
+    Source: RFC 6265 sections 5.2 and 5.3 steps 1 to 10.
+    """
+    host = _host_of(url)
+    split = _split_set_cookie(text)
+    if split is None:
+        return None
+    name, value, attributes = split
+    cookie = Cookie(name, value, "", "", None, now, last_access_time=now)
+    has_max_age = False
+    for attribute, content in attributes:
+        # The last of each name counts; one that makes no sense is ignored, so that an earlier stands.
+        if attribute == "expires" and not has_max_age:
+            expires = parse_cookie_date(content)
+            cookie.expiry_time = cookie.expiry_time if expires is None else expires
+        elif attribute == "max-age" and _DIGITS.fullmatch(content):
+            has_max_age = True
+            cookie.expiry_time = _from_max_age(int(content), now)
+        elif attribute == "domain" and content:
+            cookie.domain = content.removeprefix(".").lower()
+        elif attribute == "path":
+            cookie.path = content
+        elif attribute == "secure":
+            cookie.secure = True
+        elif attribute == "httponly":
+            cookie.http_only = True
+    if not cookie.path.startswith("/"):
+        cookie.path = default_path(url.raw_path)
+    return cookie if _settle_domain(cookie, host) else None
+
+
+def _from_max_age(delta: int, now: float) -> float:
+    """Section 5.2.2: not positive means the earliest time there is."""
+    return now + min(delta, _MAX_DELTA) if delta > 0 else 0.0
+
+
+def domain_match(host: str, domain: str) -> bool:
+    """Whether *host* is *domain* or below it; both lower-case. An address matches only itself.
+
+    Source: RFC 6265 section 5.1.3.
+    """
+    return host == domain or (host.endswith(f".{domain}") and not _is_address(host))
+
+
+def path_match(request_path: str, cookie_path: str) -> bool:
+    """Whether *request_path* is *cookie_path* or below it.
+
+    Source: RFC 6265 section 5.1.4.
+    """
+    if not request_path.startswith(cookie_path):
+        return False
+    end = len(cookie_path)
+    return len(request_path) == end or cookie_path.endswith("/") or request_path[end] == "/"
+
+
+def default_path(request_path: str) -> str:
+    """The path of a cookie that names none: the request's up to, not including, the last slash.
+
+    Source: RFC 6265 section 5.1.4.
+    """
+    if not request_path.startswith("/"):
+        return "/"
+    return request_path[: request_path.rfind("/")] or "/"
+
+
+def parse_cookie_date(text: str) -> float | None:
+    """Return the seconds since 1970 of a cookie date in any of its odd forms, or None.
+
+    Source: RFC 6265 section 5.1.1: the first token that looks like a time, a day, a month, a year
+    each wins; weekday and zone are read over.
+    """
+    clock = day = month = year = None
+    for token in _DATE_DELIMITERS.split(text):
+        if clock is None and (match := _TIME.match(token)):
+            clock = (int(match[1]), int(match[2]), int(match[3]))
+        elif day is None and (match := _DAY_OF_MONTH.match(token)):
+            day = int(match[1])
+        elif month is None and (found := _MONTHS.get(token[:3].lower())):
+            month = found
+        elif year is None and (match := _YEAR.match(token)):
+            year = int(match[1])
+    if clock is None or day is None or month is None or year is None:
+        return None
+    if year <= 99:
+        year += 1900 if year >= 70 else 2000
+    hour, minute, second = clock
+    if year < 1601 or hour > 23 or minute > 59 or second > 59:
+        return None
+    try:
+        date(year, month, day)
+    except ValueError:
+        return None
+    return float(timegm((year, month, day, hour, minute, second)))
+
+
+def simple_cookies(set_cookie: Iterable[str]) -> SimpleCookie:
+    """Return what the fields set, for a response to show; never raises.
+
+    A cookie that RFC 6265 section 5.2 would ignore is left out, and so is one whose name the
+    standard library does not take (``a[b]``, ``path``); the store takes these.
+    """
+    cookies = SimpleCookie()
+    for text in set_cookie:
+        split = _split_set_cookie(text)
+        if split is None:
+            continue
+        name, coded_value, attributes = split
+        morsel: Morsel[str] = Morsel()
+        try:
+            morsel.set(name, _unquote(coded_value), coded_value)
+        except CookieError:
+            continue
+        for attribute, content in attributes:
+            if morsel.isReservedKey(attribute):
+                morsel[attribute] = True if attribute in _FLAGS else content
+        cookies[name] = morsel
+    return cookies
+
+
+def _unquote(value: str) -> str:
+    """*value* without its quotes and backslashes; linear, which the standard library's is not everywhere."""
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)) if match[1] else match[2], value[1:-1])
+
+
+def _split_set_cookie(text: str) -> tuple[str, str, list[tuple[str, str]]] | None:
+    """Name, value and attributes (names lower-case, in order), section 5.2; None to ignore the whole."""
+    if _CONTROLS.search(text):
+        return None
+    pair, _, rest = text.partition(";")
+    name, equals, value = pair.partition("=")
+    name = name.strip(" \t")
+    if not equals or not name:
+        return None
+    attributes = []
+    for item in rest.split(";") if rest else ():
+        attribute, _, content = item.partition("=")
+        content = content.strip(" \t")
+        if len(content) <= _MAX_ATTRIBUTE:
+            attributes.append((attribute.strip(" \t").lower(), content))
+    return name, value.strip(" \t"), attributes
+
+
+def _settle_domain(cookie: Cookie, host: str) -> bool:
+    """Section 5.3 steps 5 and 6: whether *host* may set the cookie, and for whom besides itself.
+
+    A domain without a dot stands for a public suffix: the host that is one may set it for itself.
+    """
+    domain = cookie.domain
+    if not domain or (domain == host and ("." not in host or _is_address(host))):
+        cookie.domain = host
+        return True
+    cookie.host_only = False
+    return "." in domain and domain_match(host, domain)
+
+
+def _host_of(url: URL) -> str:
+    """The canonical request-host, section 5.1.2.
+
+    Raises:
+        ValueError: A relative URL.
+    """
+    if not url.raw_host:
+        raise ValueError(f"{url} has no host; expected an absolute URL")
+    return url.raw_host.lower()
+
+
+def _is_address(host: str) -> bool:
+    """Whether *host* is an IP address in any form: no domain has a last label of digits only."""
+    last = host.rpartition(".")[2]
+    return ":" in host or last.isdigit() or last.startswith("0x")
+
+
+def _domains_of(host: str) -> list[str]:
+    """The domains whose cookies *host* may get: every host's, its own, and those above it."""
+    domains = [_EVERY_HOST, host]
+    if not _is_address(host):
+        start = host.find(".") + 1
+        while start:
+            domains.append(host[start:])
+            start = host.find(".", start) + 1
+    return domains
+
+
+def _check_by_hand(name: str, value: str) -> None:
+    """What a caller sets must not break out of the Cookie field.
+
+    Raises:
+        ValueError: It would.
+    """
+    if not name or _CONTROLS.search(name) or any(char in name for char in "=; \t"):
+        raise ValueError(
+            f"cookie name {name[:40]!r}: expected a name without blanks, '=', ';' and control octets"
+        )
+    if ";" in value or _CONTROLS.search(value):
+        raise ValueError(f"value of cookie {name[:40]!r}: expected no ';' and no control octets")

@@ -1,0 +1,152 @@
+"""From an origin to an open channel: resolve, connect (Happy Eyeballs, RFC 8305), TLS handshake.
+
+Failures become the client's own errors here, with everything that was tried. Cancelling at any await closes what was
+opened. Not here: who may open a connection (``pool``), how long it may take (``connectors``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from typing import Final
+
+import aiohappyeyeballs
+
+from .channel import Channel, wait_ready
+from .exceptions import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+)
+from .resolver import Resolver
+from .tls import TLSChannel
+
+__all__ = ["CONNECTION_ATTEMPT_DELAY_S", "connect_tcp", "connect_unix", "open_channel"]
+
+# RFC 8305 section 5 and 8: the recommended value.
+CONNECTION_ATTEMPT_DELAY_S: Final = 0.25
+# A Unix socket whose backlog is full refuses with EAGAIN and gives no readiness to wait for; how often to ask again.
+_UNIX_RETRY_S: Final = 0.005
+
+
+async def connect_tcp(
+    loop: asyncio.AbstractEventLoop,
+    resolver: Resolver,
+    host: str,
+    port: int,
+    *,
+    family: int = socket.AF_UNSPEC,
+    attempt_delay: float | None = CONNECTION_ATTEMPT_DELAY_S,
+) -> socket.socket:
+    """Open a non-blocking TCP connection to *host*.
+
+    Args:
+        loop: The event loop.
+        resolver: Gives the addresses.
+        host: Name or address.
+        port: Port.
+        family: AF_INET or AF_INET6 to use only these; AF_UNSPEC for both.
+        attempt_delay: Seconds before the next address is tried beside the one before (RFC 8305 section 5);
+            None tries one after the other.
+
+    Raises:
+        ClientConnectorDNSError: The name did not resolve.
+        ClientConnectorError: Every address failed.
+    """
+    try:
+        addresses = await resolver.resolve(host, port, family)
+    except OSError as exc:
+        raise ClientConnectorDNSError(host, port, (exc,)) from exc
+    if not addresses:
+        raise ClientConnectorDNSError(host, port, (OSError("the name has no address"),))
+    try:
+        sock = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=attempt_delay, loop=loop
+        )
+    except (OSError, RuntimeError) as exc:  # uvloop raises RuntimeError for some addresses
+        raise ClientConnectorError(host, port, (exc,)) from exc
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except OSError as exc:
+        sock.close()
+        raise ClientConnectorError(host, port, (exc,)) from exc
+    return sock
+
+
+async def connect_unix(path: str) -> socket.socket:
+    """Open a non-blocking connection to the Unix socket at *path*.
+
+    Raises:
+        ClientConnectorError: There is no socket, or nobody listens.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while (code := sock.connect_ex(path)) == errno.EAGAIN:
+            await asyncio.sleep(_UNIX_RETRY_S)
+        if code:
+            raise OSError(code, f"{errno.errorcode.get(code, code)} ({socket.SocketType.__name__} {path})")
+    except OSError as exc:
+        sock.close()
+        raise ClientConnectorError(path, None, (exc,)) from exc
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def open_channel(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    context: ssl.SSLContext | None,
+    host: str,
+    port: int | None,
+) -> Channel:
+    """Make a channel of a connected socket, with TLS when *context* is given. Closes the socket when it fails.
+
+    Args:
+        loop: The event loop.
+        sock: Connected and non-blocking; owned by the channel from here on.
+        context: TLS settings; None for plain octets.
+        host: Name for SNI and for the certificate.
+        port: For messages.
+
+    Raises:
+        ClientConnectorCertificateError: The certificate was not accepted; nothing was sent.
+        ClientConnectorSSLError: The handshake failed otherwise.
+    """
+    if context is None:
+        return Channel(loop, sock)
+    try:
+        tls = await _handshake(loop, sock, context, host.rstrip("."))
+    except ssl.SSLCertVerificationError as exc:
+        raise ClientConnectorCertificateError(host, port, (exc,)) from exc
+    except (ssl.CertificateError, OSError) as exc:
+        raise ClientConnectorSSLError(host, port, (exc,)) from exc
+    return TLSChannel(loop, tls)
+
+
+async def _handshake(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, context: ssl.SSLContext, server_hostname: str
+) -> ssl.SSLSocket:
+    tls: socket.socket = sock
+    try:
+        # An end without close_notify must be told from a clean one: it is how a body without length is cut off.
+        tls = wrapped = context.wrap_socket(
+            sock, server_hostname=server_hostname, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        )
+        while True:
+            try:
+                wrapped.do_handshake()
+                return wrapped
+            except ssl.SSLWantReadError:
+                await wait_ready(loop, wrapped.fileno(), for_writing=False)
+            except ssl.SSLWantWriteError:
+                await wait_ready(loop, wrapped.fileno(), for_writing=True)
+    except BaseException:
+        tls.close()
+        raise

@@ -1,0 +1,471 @@
+"""One request and its response: what has come of it and what is still to come.
+
+The exchange is the protocol object of the parser, fed by its ``Connection``, and it is detached from the connection
+before that is given back to the pool, so that nothing of one request can reach the next. It does no I/O: the tests
+drive it with octets. Lives here: response head, framing, decoding, the end of the message. Not here: sockets, clocks.
+
+A connection is fit for another request only on positive proof: request fully sent, message complete, not an octet
+left over, no exception, and both sides willing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import warnings
+from collections import deque
+from typing import Final, Protocol
+
+import httptools
+
+from .codings import Decoder, decoder_for
+from .exceptions import (
+    BodyTooLargeError,
+    ClientError,
+    ClientPayloadError,
+    ContentCodingError,
+    IncompleteMessageError,
+    ResponseHeadTooLargeError,
+    ResponseProtocolError,
+    ServerDisconnectedError,
+)
+from .framing import Framing, Message, RawFields, describe
+from .limits import (
+    DECODE_STEP_BYTES,
+    DECODE_STEPS_PER_TURN,
+    HIGH_WATER_BYTES,
+    MAX_CHUNKED_OVERHEAD_BYTES,
+    MAX_CHUNKED_OVERHEAD_RATIO,
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    REDIRECT_STATUSES,
+)
+from .streams import Buffer
+
+__all__ = ["Exchange", "Transport"]
+
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_H: Final = ord("H")
+# Stands for the coded content of an exchange that has none; never appended to.
+_NOTHING: Final[deque[bytes]] = deque()
+
+
+class _Undecodable:
+    """Stands for a coding that we do not know: the head is of use still, the content is not."""
+
+    has_pending = False
+
+    def __init__(self, exc: ContentCodingError) -> None:
+        self._exc = exc
+
+    def decode(self, data: bytes, max_length: int) -> bytes:
+        raise self._exc
+
+    def finish(self) -> None:
+        raise self._exc
+
+
+class Transport(Protocol):
+    """What an exchange asks of its connection."""
+
+    def exchange_ended(self, exchange: Exchange, *, reusable: bool) -> None: ...
+    def exchange_failed(self, exchange: Exchange) -> None: ...
+    def pause(self, exchange: Exchange) -> None: ...
+    def resume(self, exchange: Exchange) -> None: ...
+
+
+class Exchange:
+    """The response to one request, growing as octets come.
+
+    Args:
+        method: Method of the request.
+        decode: Whether content codings are removed.
+        follows: Whether a redirection will be followed, so that its content need not be decoded.
+        max_body_bytes: Bound of the content as received; None is no bound.
+
+    Attributes:
+        transport: The connection, None once the exchange is over.
+        waiter: Set when the response head is complete or the exchange has failed.
+        message: Framing of the final response; None until its head is complete.
+        status, reason, version, fields: The final response's head; ``fields`` as received.
+        trailers: Fields of the trailer section (RFC 9112 section 7.1.2).
+        body: Content on its way to the reader.
+        received: Octets of content, codings not removed.
+        is_sent: Whether the request was written to its last octet.
+        is_ended: Whether the message is complete.
+        error: Why the exchange failed.
+        head_octets: Octets that have come before the head was complete.
+        total_at: Loop time by which all must be done; None is no bound.
+    """
+
+    # Hot path: what most exchanges never change are class attributes, so that making one sets few (0.9 us less).
+    transport: Transport | None = None
+    waiter: asyncio.Future[None] | None = None
+    upload: asyncio.Task[None] | None = None
+    message: Message | None = None
+    status = 0
+    reason = b""
+    version = "1.1"
+    received = 0
+    is_sent = False
+    is_ended = False
+    is_paused = False
+    error: BaseException | None = None
+    head_octets = 0
+    total_at: float | None = None
+    _remaining = 0
+    _overhead = 0
+    _is_interim = False
+    _is_leftover = False
+    _discard_until: int | None = None  # octets; None while the content is wanted
+    _noted: ClientError | None = None  # an error inside a callback of the parser, where none may be raised
+    _decoder: Decoder | None = None
+
+    def __init__(
+        self, method: str, *, decode: bool = True, follows: bool = False, max_body_bytes: int | None = None
+    ) -> None:
+        self.method = method
+        self.fields: RawFields = []
+        self.trailers: RawFields = []
+        self.body = Buffer()
+        self._decode = decode
+        self._follows = follows
+        self._max_body_bytes = max_body_bytes
+        self._coded: deque[bytes] = _NOTHING
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+
+    def __repr__(self) -> str:
+        state = "failed" if self.error else "ended" if self.is_ended else "open"
+        return f"<Exchange {self.method} -> {self.status or 'no head'}, {self.received} octets, {state}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come: complete or failed."""
+        return self.is_ended or self.error is not None
+
+    # What comes from the socket.
+
+    def receive(self, data: bytes) -> None:
+        """Take octets from the connection."""
+        had_head = self.message is not None
+        if self._parser is None:
+            self._take_identity(data)
+        elif not self._parse(data, self._parser):
+            return
+        if self.is_ended:
+            self._end_message()
+        elif self.error is not None:
+            return
+        elif self.message is None:
+            self.head_octets += len(data)
+            if self.head_octets > MAX_HEAD_BYTES:
+                self.fail(ResponseHeadTooLargeError("the response head", MAX_HEAD_BYTES))
+            return
+        elif self._decoder is not None:
+            self._decode_some()
+        elif self.body.size > HIGH_WATER_BYTES and not self.body.collecting and not self.is_paused:
+            self._pause()
+        if not had_head:
+            self._wake()
+
+    def receive_eof(self, *, clean: bool = True) -> None:
+        """The peer has closed its side; *clean* is False when TLS was cut off without its close_notify."""
+        message = self.message
+        if message is None:
+            self.fail(ServerDisconnectedError(received=self.head_octets))
+        elif message.framing is Framing.EOF and clean:
+            self.is_ended = True
+            self._end_message()
+        else:
+            cause = "connection closed" if clean else "TLS connection cut off without close_notify"
+            self.fail(IncompleteMessageError(self.received, message.length, cause))
+
+    def fail(self, exc: BaseException) -> None:
+        """End the exchange with *exc*; the connection is closed. Nothing happens when it is over already."""
+        if self.is_over:
+            return
+        self.error = exc
+        self._parser = self._decoder = None
+        self._coded.clear()
+        transport = self._detach()
+        if transport is not None:
+            transport.exchange_failed(self)
+        self.body.fail(exc)
+        if self.message is not None:
+            self._wake()  # the head is good; the failure is for whoever reads the content
+            return
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(exc)
+
+    def abandon(self) -> None:
+        """Nobody wants the rest: close the connection, unless the message is complete."""
+        self.fail(ClientPayloadError("the response was closed before its content was read"))
+
+    def dropped(self) -> None:
+        """The user let go of the response without reading or closing it: close the connection, and say so."""
+        if not self.is_over:
+            warnings.warn(
+                f"unread response dropped, its connection is closed: {self!r}", ResourceWarning, stacklevel=2
+            )
+            self.abandon()
+
+    def discard(self, limit: int) -> None:
+        """Drop content that comes from here on, decoding nothing; above *limit* octets the exchange fails."""
+        self._decoder = None
+        self._coded.clear()
+        self.body.take_all()
+        self._discard_until = self.received + limit
+
+    def take_over(self) -> int:
+        """Let the caller move the rest of an identity content of known length by itself; how many octets that is."""
+        return self._remaining
+
+    def moved(self, count: int) -> None:
+        """The caller of ``take_over`` has moved *count* octets of content."""
+        self.received += count
+        self._remaining -= count
+        if not self._remaining:
+            self.is_ended = True
+            self._end_message()
+
+    # Inside: octets to events.
+
+    def _parse(self, data: bytes, parser: httptools.HttpResponseParser) -> bool:
+        if not self.head_octets and self.message is None and data[0] != _H:
+            # The parser would take "RTSP/" and "ICE/", and blank lines before the status line.
+            self.fail(
+                ResponseProtocolError(f"expected 'HTTP/' at the start of a response, seen {data[:16]!r}")
+            )
+            return False
+        before = self.received
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._note(ResponseProtocolError("status 101 to a request that asked for no upgrade"))
+        except httptools.HttpParserError as exc:
+            if not self.is_ended:
+                self._fail_parse(exc)
+                return False
+            self._is_leftover = True  # what follows a complete message only costs the connection
+        if self._fail_noted():
+            return False
+        if self.message is not None and not self.is_ended:
+            if self.message.framing is Framing.CHUNKED:
+                return self._bound_overhead(len(data) - (self.received - before))
+            self._parser = None  # identity content is counted, not parsed
+        return True
+
+    def _fail_parse(self, exc: httptools.HttpParserError) -> None:
+        where = "chunked content" if self.message is not None else "response head"
+        error = ResponseProtocolError(f"bad {where}: {exc}")
+        error.__cause__ = exc
+        self.fail(self._noted or error)
+
+    def _note(self, exc: ClientError) -> None:
+        self._noted = self._noted or exc
+
+    def _fail_noted(self) -> bool:
+        if self._noted is None:
+            return False
+        self.is_ended = False
+        self.fail(self._noted)
+        return True
+
+    def _bound_overhead(self, octets: int) -> bool:
+        self._overhead += octets
+        if (
+            self._overhead
+            > MAX_CHUNKED_OVERHEAD_BYTES + MAX_HEAD_BYTES + MAX_CHUNKED_OVERHEAD_RATIO * self.received
+        ):
+            self.fail(ResponseHeadTooLargeError("chunk extensions and trailers", MAX_CHUNKED_OVERHEAD_BYTES))
+            return False
+        return True
+
+    def _take_identity(self, data: bytes) -> None:
+        if self.message is not None and self.message.framing is Framing.LENGTH:
+            if len(data) > self._remaining:
+                self._is_leftover = True
+                data = data[: self._remaining]
+            self.on_body(data)
+            self.is_ended = not self._remaining
+        else:
+            self.on_body(data)
+        self._fail_noted()
+
+    # Callbacks of the parser.
+
+    def on_message_begin(self) -> None:
+        """A status line begins: of the final response, after interim ones, or of a message nobody asked for."""
+        if self.message is not None:
+            self._is_leftover = True
+
+    def on_status(self, reason: bytes) -> None:
+        if self.message is None:
+            self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.message is None:
+            self.fields.append((name, value))
+        elif not self._is_leftover:
+            self.trailers.append((name, value))
+            if len(self.trailers) > MAX_FIELDS:
+                self._note(ResponseHeadTooLargeError("the number of trailer fields", MAX_FIELDS))
+
+    def on_headers_complete(self) -> None:
+        if self.message is not None:
+            return
+        parser = self._parser
+        assert parser is not None, "the parser calls back only while it is fed"
+        status = parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._is_interim = True
+            return
+        self.status = status
+        try:
+            self._begin_message(parser.get_http_version())
+        except ClientError as exc:
+            self._note(exc)
+
+    def on_body(self, data: bytes) -> None:
+        if self.is_ended or not data:
+            self._is_leftover = self._is_leftover or bool(data)
+            return
+        self.received += len(data)
+        self._remaining -= len(data)
+        if self._max_body_bytes is not None and self.received > self._max_body_bytes:
+            self._note(BodyTooLargeError("max_body_bytes: the content", self._max_body_bytes))
+        elif self._discard_until is not None:
+            if self.received > self._discard_until:
+                self._note(
+                    ClientPayloadError("the content that nobody wants is too long to keep the connection for")
+                )
+        elif self._decoder is None:
+            self.body.feed(data)
+        else:
+            self._coded.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._is_interim:
+            self._is_interim = False
+            self.reason = b""
+            self.fields = []
+        else:
+            self.is_ended = True
+
+    # Inside: the message.
+
+    def _begin_message(self, version: str) -> None:
+        if version not in ("1.1", "1.0") or self.status < 200:
+            raise ResponseProtocolError(
+                f"HTTP/{version} with status {self.status}; expected a final HTTP/1.x response"
+            )
+        if len(self.fields) > MAX_FIELDS:
+            raise ResponseHeadTooLargeError("the number of fields", MAX_FIELDS)
+        if _CONTROL(self.reason) is not None:
+            raise ResponseProtocolError("control characters in the reason phrase")
+        self.version = version
+        message = describe(self.method, self.status, version, self.fields)
+        if message.codings and self._decode and message.framing is not Framing.NONE and message.length != 0:
+            self._decoder = self._choose_decoder(message.codings)
+            self._coded = deque()
+        limit = self._max_body_bytes
+        if limit is not None and message.framing is Framing.LENGTH and (message.length or 0) > limit:
+            raise BodyTooLargeError("max_body_bytes: the announced content", limit)
+        self._remaining = (message.length or 0) if message.framing is Framing.LENGTH else 0
+        self.message = message
+        if message.framing is Framing.NONE:
+            self.is_ended = True
+
+    def _choose_decoder(self, codings: str) -> Decoder | None:
+        if (
+            self._follows
+            and self.status in REDIRECT_STATUSES
+            and any(n.lower() == b"location" for n, _ in self.fields)
+        ):
+            return None
+        try:
+            return decoder_for(codings)
+        except ContentCodingError as exc:
+            return _Undecodable(exc)
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether a content coding is removed, so that the reader's octets are not those of the framing."""
+        return self._decoder is not None
+
+    def _end_message(self) -> None:
+        """The message is complete: give the connection back, then let the reader have the rest."""
+        message = self.message
+        assert message is not None, "a message ends after its head"
+        self._parser = None
+        reusable = message.keep_alive and self.is_sent and not self._is_leftover
+        transport = self._detach()
+        if transport is not None:
+            transport.exchange_ended(self, reusable=reusable)
+        if self._decoder is None:
+            self.body.feed_eof()
+        else:
+            self._decode_some()
+
+    def _detach(self) -> Transport | None:
+        transport, self.transport = self.transport, None
+        if self.upload is not None and not self.upload.done():
+            self.upload.cancel()
+        if not self.is_ended:
+            self.body.on_drain = None
+        return transport
+
+    def _wake(self) -> None:
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # Inside: flow control and decoding.
+
+    def _pause(self) -> None:
+        self.body.on_drain = self._resume
+        if self.transport is not None:
+            self.is_paused = True
+            self.transport.pause(self)
+
+    def _resume(self) -> None:
+        if self._decoder is not None and not self._decode_some():
+            return
+        if self.transport is not None and self.is_paused:
+            self.is_paused = False
+            self.transport.resume(self)
+
+    def _decode_some(self) -> bool:
+        """Decode until the reader has enough or a turn's work is done; True when all that came is decoded."""
+        decoder, coded = self._decoder, self._coded
+        assert decoder is not None, "called for coded content"
+        steps = 0
+        try:
+            while coded or decoder.has_pending:
+                if self.body.size > HIGH_WATER_BYTES and not self.body.collecting:
+                    self._pause()
+                    return False
+                if steps >= DECODE_STEPS_PER_TURN:
+                    self._pause()
+                    self.body.on_drain = None
+                    asyncio.get_running_loop().call_soon(self._resume)
+                    return False
+                data = decoder.decode(coded.popleft() if coded else b"", DECODE_STEP_BYTES)
+                steps += 1
+                if data:
+                    self.body.feed(data)
+            if self.is_ended:
+                decoder.finish()
+                self.body.feed_eof()
+        except (ContentCodingError, BodyTooLargeError) as exc:
+            self._fail_content(exc)
+            return False
+        return True
+
+    def _fail_content(self, exc: ClientError) -> None:
+        self._coded.clear()
+        if self.is_ended:
+            self.body.fail(exc)
+        else:
+            self.fail(exc)

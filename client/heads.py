@@ -1,0 +1,131 @@
+"""Request heads (RFC 9112 sections 2 to 3, RFC 9110 section 5): from names and values to octets.
+
+Nothing that a caller gives reaches the wire unchecked: a method or field name that is no token and a value with control
+characters are refused, so that no field can be smuggled in. No I/O.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from multidict import CIMultiDict
+
+from .bodies import Body
+from .urls import Origin
+
+__all__ = ["DEFAULT_FIELDS", "Fields", "check_method", "check_value", "merge_fields", "request_head", "serialize_fields"]
+
+Fields = Mapping[str, str] | Iterable[tuple[str, str]]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+# Methods whose request says that it has no content (RFC 9110 section 8.6: a POST without content sends 0).
+_EXPECT_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
+
+
+def _user_agent() -> str:
+    try:
+        ours = version("fetchd")
+    except PackageNotFoundError:  # run from a tree that is not installed
+        ours = "dev"
+    return f"fetchd/{ours} Python/{platform.python_version()}"
+
+
+DEFAULT_FIELDS: Final = (
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "gzip, deflate"),
+    ("User-Agent", _user_agent()),
+)
+
+
+def check_method(method: str) -> str:
+    """*method* in upper case.
+
+    Raises:
+        ValueError: It is no token (RFC 9110 section 9.1).
+    """
+    if _TOKEN(method) is None:
+        raise ValueError(f"method {method!r} is no token (letters, digits and !#$%&'*+.^_`|~-)")
+    return method.upper()
+
+
+def check_value(name: str, value: str) -> str:
+    """*value*, which may stand in field *name*.
+
+    Raises:
+        ValueError: It holds control characters (RFC 9110 section 5.5); the value itself is not told, it may be secret.
+    """
+    if _CONTROL(value) is not None:
+        raise ValueError(f"the value of field {name!r} holds control characters")
+    return value
+
+
+def merge_fields(base: Iterable[tuple[str, str]], given: Fields | None) -> CIMultiDict[str]:
+    """*base* with *given* on top: a name that is given replaces all of its base values; repeated ones stay repeated.
+
+    Raises:
+        ValueError: A name that is no token, a value with control characters.
+        TypeError: A name or value that is no text.
+    """
+    merged = CIMultiDict(base)
+    if given is None:
+        return merged
+    pairs = list(given.items() if isinstance(given, Mapping) else given)
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"field {name!r}: name and value must be text, not {type(value).__name__}")
+        if _TOKEN(name) is None:
+            raise ValueError(f"field name {name!r} is no token (letters, digits and !#$%&'*+.^_`|~-)")
+        check_value(name, value)
+    for name in {name.lower() for name, _ in pairs}:
+        merged.popall(name, None)
+    merged.extend(pairs)
+    return merged
+
+
+def serialize_fields(origin: Origin, fields: Iterable[tuple[str, str]]) -> str:
+    """What follows the request target: version, Host and *fields*, to the end of the head."""
+    lines = [f" HTTP/1.1\r\nHost: {origin.host_field}\r\n"]
+    lines.extend(f"{name}: {value.strip(_BLANKS)}\r\n" for name, value in fields)
+    lines.append("\r\n")
+    return "".join(lines)
+
+
+_BLANKS: Final = " \t"
+
+
+def request_head(
+    method: str, target: str, origin: Origin, fields: CIMultiDict[str], body: Body | None
+) -> bytes:
+    """The head of a request as octets.
+
+    Args:
+        method: A token in upper case.
+        target: Request target, fit to be sent.
+        origin: Where it goes; gives Host, unless *fields* hold one, and Authorization from the URL's userinfo.
+        fields: All other fields, checked. Content-Length and Transfer-Encoding are set here.
+        body: Content that will follow; None for none.
+    """
+    fields.popall("Content-Length", None)
+    fields.popall("Transfer-Encoding", None)
+    if body is None:
+        if method in _EXPECT_CONTENT:
+            fields["Content-Length"] = "0"
+    else:
+        if body.content_type is not None:
+            fields.setdefault("Content-Type", body.content_type)
+        if body.length is None:
+            fields["Transfer-Encoding"] = "chunked"
+        else:
+            fields["Content-Length"] = str(body.length)
+    if origin.authorization is not None:
+        fields.setdefault("Authorization", origin.authorization)
+    host = fields.popall("Host", None)
+    if host:
+        origin = origin._replace(host_field=host[-1])
+    # Values beyond ASCII go out as UTF-8, as browsers and aiohttp do; RFC 9110 section 5.5 leaves them opaque.
+    return f"{method} {target}{serialize_fields(origin, fields.items())}".encode()

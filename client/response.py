@@ -1,0 +1,352 @@
+"""``ClientResponse``: what a request gives. Its head is complete; its content comes as it is read.
+
+Whatever costs something and may never be asked for (fields, URL objects, cookies, a stream object) is made on demand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json as json_module
+import os
+from collections.abc import Callable
+from email.message import Message as MimeMessage
+from http.cookies import SimpleCookie
+from types import TracebackType
+from typing import IO, Any, Self
+
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from .connection import Connection
+from .cookies import simple_cookies
+from .exceptions import ClientResponseError, ContentTypeError, StreamConsumedError
+from .exchange import Exchange
+from .framing import Framing
+from .limits import MAX_DRAIN_BYTES
+from .saving import move_rest, write_all
+from .streams import StreamReader
+from .urls import without_userinfo
+
+__all__ = ["ClientResponse"]
+
+# How long the rest of a content that nobody wants is awaited; a new connection costs less than this on most networks.
+_DRAIN_S = 0.5
+
+
+class ClientResponse:
+    """The response to a request, its head complete. Use it as ``async with``, or read it to the end, or close it.
+
+    A response that is dropped with content unread closes its connection and warns (ResourceWarning).
+
+    Attributes:
+        method: Method of the request that was answered (after redirections).
+        status: Status code (RFC 9110 section 15).
+        version: ``1.1`` or ``1.0``.
+        history: Responses that led here by redirection, oldest first.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_content",
+        "_exchange",
+        "_headers",
+        "_is_claimed",
+        "_url",
+        "_url_text",
+        "history",
+        "method",
+        "status",
+    )
+
+    def __init__(self, exchange: Exchange, url: str, history: tuple[ClientResponse, ...]) -> None:
+        self._exchange = exchange
+        self._url_text = url
+        self._url: URL | None = None
+        self._headers: CIMultiDictProxy[str] | None = None
+        self._content: StreamReader | None = None
+        self._body: bytes | None = None
+        self._is_claimed = False
+        self.method = exchange.method
+        self.status = exchange.status
+        self.history = history
+
+    def __repr__(self) -> str:
+        return (
+            f"<ClientResponse {self.method} {without_userinfo(self._url_text)} [{self.status} {self.reason}]>"
+        )
+
+    def __del__(self) -> None:
+        # A stream object that was handed out lives on without the response, and takes care itself.
+        if self._content is None:
+            self._exchange.dropped()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if not self._exchange.is_over:
+            await self.release()
+
+    # The head.
+
+    @property
+    def reason(self) -> str:
+        """Reason phrase as received; may be empty."""
+        return self._exchange.reason.decode("latin-1")
+
+    @property
+    def version(self) -> str:
+        """HTTP version of the response."""
+        return self._exchange.version
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """Fields in the order received, names case-insensitive; octets beyond ASCII as UTF-8 with surrogate escapes."""
+        if self._headers is None:
+            self._headers = _decoded(self._exchange.fields)
+        return self._headers
+
+    @property
+    def trailers(self) -> CIMultiDictProxy[str]:
+        """Fields of the trailer section (RFC 9112 section 7.1.2); empty until the content was read."""
+        return _decoded(self._exchange.trailers)
+
+    @property
+    def url(self) -> URL:
+        """The URL that was requested, its octets as they were sent, fragment included."""
+        if self._url is None:
+            self._url = URL(self._url_text, encoded=True)
+        return self._url
+
+    @property
+    def cookies(self) -> SimpleCookie:
+        """What Set-Cookie fields of this response say; one that cannot be parsed is left out."""
+        return simple_cookies(self.headers.getall("Set-Cookie", ()))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+    @property
+    def content_length(self) -> int | None:
+        """Content-Length as announced; None without. The response to HEAD has one and no content."""
+        message = self._exchange.message
+        return None if message is None else message.length
+
+    @property
+    def content_type(self) -> str:
+        """Media type without parameters, lower-case; ``application/octet-stream`` without one (RFC 9110 8.3)."""
+        return (
+            self._mime().get_content_type() if "Content-Type" in self.headers else "application/octet-stream"
+        )
+
+    @property
+    def charset(self) -> str | None:
+        """The charset parameter of Content-Type; None without."""
+        return self._mime().get_content_charset()
+
+    def _mime(self) -> MimeMessage:
+        mime = MimeMessage()
+        mime["Content-Type"] = self.headers.get("Content-Type", "")
+        return mime
+
+    def raise_for_status(self) -> None:
+        """Raise for a status of 400 and above, closing the response.
+
+        Raises:
+            ClientResponseError: With status, reason and fields.
+        """
+        if not self.ok:
+            self.close()
+            raise ClientResponseError(
+                without_userinfo(self._url_text),
+                status=self.status,
+                message=self.reason,
+                headers=self.headers,
+                history=self.history,
+            )
+
+    # The content.
+
+    @property
+    def content(self) -> StreamReader:
+        """The content as a stream."""
+        if self._content is None:
+            message = self._exchange.message
+            length = None if message is None or self._exchange.is_decoded else message.length
+            if message is not None and message.framing is Framing.NONE:
+                length = 0
+            self._content = StreamReader(length=length, _buffer=self._exchange.body, _owner=self._exchange)
+        return self._content
+
+    def _claim(self) -> None:
+        if self._content is not None:
+            self._content._claim_whole()
+        elif self._is_claimed:
+            raise StreamConsumedError("the content was already saved or is being read")
+        self._is_claimed = True
+
+    async def read(self) -> bytes:
+        """Read the content to its end; the same object when called again.
+
+        Raises:
+            ClientPayloadError: The content is truncated, cannot be decoded, or is too large.
+            ServerTimeoutError: It took too long.
+            StreamConsumedError: Streaming had begun.
+        """
+        if self._body is None:
+            self._claim()
+            buffer = self._exchange.body
+            try:
+                self._body = buffer.take_all() if buffer.is_eof else await buffer.collect()
+            except BaseException:
+                self._is_claimed = False
+                raise
+        return self._body
+
+    async def text(self, encoding: str | None = None, errors: str = "strict") -> str:
+        """Read the content as text.
+
+        Args:
+            encoding: Default: the charset of Content-Type, else a byte-order mark, else UTF-8.
+            errors: As for ``bytes.decode``.
+
+        Raises:
+            UnicodeDecodeError, LookupError: The octets are not in that encoding, or it is unknown.
+        """
+        body = await self.read()
+        return body.decode(encoding or self.charset or _bom_encoding(body) or "utf-8", errors)
+
+    async def json(
+        self,
+        *,
+        encoding: str | None = None,
+        loads: Callable[[str], Any] = json_module.loads,
+        content_type: str | None = "application/json",
+    ) -> Any:
+        """Read the content as JSON.
+
+        Args:
+            encoding: As for ``text``.
+            loads: The parser.
+            content_type: Expected media type; ``application/json`` also takes ``*/*+json``. None takes any.
+
+        Raises:
+            ContentTypeError: Another media type.
+            ValueError: No JSON.
+        """
+        if content_type is not None and not self._is_type(content_type):
+            raise ContentTypeError(
+                without_userinfo(self._url_text),
+                status=self.status,
+                message=f"content is {self.content_type}, expected {content_type}; json(content_type=None) takes any",
+                headers=self.headers,
+                history=self.history,
+            )
+        return loads(await self.text(encoding))
+
+    def _is_type(self, expected: str) -> bool:
+        seen = self.content_type
+        return seen == expected or (expected == "application/json" and seen.endswith("+json"))
+
+    async def save(
+        self, target: str | os.PathLike[str] | int | IO[bytes], *, offset: int | None = None
+    ) -> int:
+        """Write the content to a file by the cheapest way there is, and give the number of octets written.
+
+        Identity content of known length never passes through Python (``splice(2)`` on plain sockets), and larger ones
+        are moved by a worker thread. When this raises, the file keeps what had come.
+
+        Args:
+            target: A path, which is created or cut to *offset*; or a descriptor or file object open for writing, which
+                is neither cut nor closed.
+            offset: Where in the file to begin. None, the default, is 0 for a path and the current position else.
+
+        Raises:
+            ClientError: As ``read``.
+            OSError: The file cannot take it.
+        """
+        self._claim()
+        if isinstance(target, (str, os.PathLike)):
+            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                os.ftruncate(fd, offset or 0)
+                os.lseek(fd, offset or 0, os.SEEK_SET)
+                return await self._save(fd)
+            finally:
+                os.close(fd)
+        if not isinstance(target, int):
+            target.flush()
+            target = target.fileno()
+        if offset is not None:
+            os.lseek(target, offset, os.SEEK_SET)
+        return await self._save(target)
+
+    async def _save(self, fd: int) -> int:
+        exchange, buffer = self._exchange, self._exchange.body
+        message = exchange.message
+        assert message is not None, "a response has a head"
+        is_direct = message.framing is Framing.LENGTH and not exchange.is_decoded
+        written = 0
+        while True:
+            while data := buffer.take_all():
+                written += len(data)
+                try:
+                    write_all(fd, data)
+                except OSError:
+                    exchange.abandon()
+                    raise
+            connection = exchange.transport
+            if is_direct and isinstance(connection, Connection):
+                written += exchange.take_over()
+                await move_rest(exchange, connection, fd)
+                return written
+            if buffer.exception is not None:
+                raise buffer.exception
+            if buffer.is_eof:
+                return written
+            await buffer.wait()
+
+    # The end.
+
+    def close(self) -> None:
+        """Let go of the response now; a connection with content still to come is closed."""
+        self._exchange.abandon()
+
+    async def release(self) -> None:
+        """Let go of the response and keep its connection if that is cheap.
+
+        Content that is still to come is dropped when it is at most 64 KiB and comes within half a second; else the
+        connection is closed.
+        """
+        exchange = self._exchange
+        if exchange.is_over:
+            return
+        exchange.discard(MAX_DRAIN_BYTES)
+        if exchange.take_over() <= MAX_DRAIN_BYTES:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_S):
+                    while not exchange.is_over:
+                        await exchange.body.wait()
+        exchange.abandon()
+
+
+def _decoded(fields: list[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(
+        CIMultiDict(
+            [(n.decode("ascii"), v.decode("utf-8", "surrogateescape").strip(" \t")) for n, v in fields]
+        )
+    )
+
+
+def _bom_encoding(body: bytes) -> str | None:
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig"
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    return None

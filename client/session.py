@@ -1,0 +1,463 @@
+"""``ClientSession`` and ``request()``: from a caller's arguments to a response, redirections and one stale retry included.
+
+Lives here: the order of the steps. What each step decides is elsewhere: the URL (``urls``), the head (``heads``),
+cookies (``cookies``), redirections (``redirects``), connections (``connectors``), the exchange (``connection``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Coroutine, Generator, Mapping
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from .bodies import Body, BytesBody, Data, as_body, json_body
+from .connection import Connection
+from .connectors import BaseConnector, TCPConnector
+from .cookies import CookieJar
+from .exceptions import (
+    ClientOSError,
+    RedirectError,
+    ServerDisconnectedError,
+    SessionClosedError,
+    TooManyRedirects,
+)
+from .exchange import Exchange
+from .heads import DEFAULT_FIELDS, Fields, check_method, check_value, merge_fields, request_head, serialize_fields
+from .limits import COALESCE_BYTES, REDIRECT_STATUSES
+from .redirects import Redirect, redirect_decision, resolve_reference, strip_fields
+from .response import ClientResponse
+from .resolver import ThreadedResolver
+from .timeouts import Timeout
+from .urls import Origin, Query, locate, with_params, without_userinfo
+
+__all__ = ["ClientSession", "RequestOptions", "request"]
+
+# RFC 9110 section 9.2.2: may be sent again when a reused connection turns out to be closed.
+_IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
+# Heads made once for each origin; beyond it they are made anew.
+_MAX_TAILS: Final = 1024
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request may be given besides method and URL; all of it is optional.
+
+    Attributes:
+        params: Query, appended to what the URL has.
+        headers: Fields on top of the session's; a name given here replaces the session's.
+        cookies: Names and values sent with this request only, redirections within its origin included.
+        data: Body: octets, text, a form, a file object, an asynchronous iterable, a ``StreamReader``.
+        json: Body: this value as JSON; not together with ``data``.
+        timeout: Bounds of the phases in place of the session's; a number is ``Timeout(total=number)``.
+        allow_redirects: Whether 301, 302, 303, 307 and 308 are followed; default True.
+        max_redirects: How many; default 10.
+        auto_decompress: Whether content codings are removed; default the session's.
+        max_body_bytes: Bound of the content as received; default the session's; None is no bound.
+        raise_for_status: Whether a status of 400 and above raises; default the session's.
+    """
+
+    params: Query | None
+    headers: Fields | None
+    cookies: Mapping[str, str] | None
+    data: Data | None
+    json: Any
+    timeout: Timeout | float | None
+    allow_redirects: bool
+    max_redirects: int
+    auto_decompress: bool
+    max_body_bytes: int | None
+    raise_for_status: bool
+
+
+class _RequestContext(Coroutine[Any, Any, ClientResponse]):
+    """A request that is both awaitable and an asynchronous context manager; a coroutine to ``create_task``."""
+
+    __slots__ = ("_coro", "_response")
+
+    def __init__(self, coro: Coroutine[Any, Any, ClientResponse]) -> None:
+        self._coro = coro
+        self._response: ClientResponse | None = None
+
+    def __await__(self) -> Generator[Any, Any, ClientResponse]:
+        return self._coro.__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """See ``Coroutine``."""
+        return self._coro.send(value)
+
+    def throw(self, *args: Any) -> Any:
+        """See ``Coroutine``."""
+        return self._coro.throw(*args)
+
+    def close(self) -> None:
+        """See ``Coroutine``."""
+        self._coro.close()
+
+    async def __aenter__(self) -> ClientResponse:
+        self._response = response = await self._coro
+        return response
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        response = self._response
+        if response is not None and not response._exchange.is_over:
+            await response.release()
+
+
+class _Plan(NamedTuple):
+    """What stays the same over the hops of one request."""
+
+    timeout: Timeout
+    total_at: float | None
+    decode: bool
+    follows: bool
+    max_body_bytes: int | None
+
+
+class ClientSession:
+    """Requests that share connections, fields and cookies. An asynchronous context manager.
+
+    Args:
+        base_url: Relative URLs are resolved against it (RFC 3986 section 5). Default None: URLs are absolute.
+        connector: Where connections come from; default a ``TCPConnector()`` of the session's own.
+        connector_owner: Whether ``close`` closes the connector too; default True.
+        headers: Fields of every request. Accept, Accept-Encoding and User-Agent have defaults.
+        cookies: Cookies of the session, sent to every host.
+        cookie_jar: Your own jar; default a new one.
+        timeout: Bounds of the phases of each request; default ``Timeout()``.
+        raise_for_status: Whether a status of 400 and above raises ClientResponseError; default False.
+        auto_decompress: Whether gzip and deflate are decoded; default True. False gives the content as sent.
+        max_body_bytes: Bound of a content as received; default None.
+
+    Raises:
+        ValueError: Fields with control characters.
+    """
+
+    def __init__(
+        self,
+        base_url: str | URL | None = None,
+        *,
+        connector: BaseConnector | None = None,
+        connector_owner: bool = True,
+        headers: Fields | None = None,
+        cookies: Mapping[str, str] | None = None,
+        cookie_jar: CookieJar | None = None,
+        timeout: Timeout | None = None,
+        raise_for_status: bool = False,
+        auto_decompress: bool = True,
+        max_body_bytes: int | None = None,
+    ) -> None:
+        self._base_url = None if base_url is None else str(base_url)
+        if self._base_url is not None:
+            locate(self._base_url)  # refuses a bad one now
+        self._connector = TCPConnector() if connector is None else connector
+        self._connector_owner = connector_owner
+        self._fields = merge_fields(DEFAULT_FIELDS, headers)
+        self._jar = CookieJar() if cookie_jar is None else cookie_jar
+        if cookies:
+            self._jar.update(cookies)
+        self._timeout = Timeout() if timeout is None else timeout
+        self._raise_for_status = raise_for_status
+        self._decode = auto_decompress
+        self._max_body_bytes = max_body_bytes
+        self._tails: dict[Origin, str] = {}
+        self._plan = _Plan(self._timeout, None, auto_decompress, True, max_body_bytes)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<ClientSession {'closed' if self._closed else self._connector!r}>"
+
+    def __del__(self) -> None:
+        if not self.__dict__.get("_closed", True) and self._connector_owner and self._connector.open_count:
+            warnings.warn(f"unclosed {self!r}; use 'async with' or close()", ResourceWarning, stacklevel=2)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    @property
+    def connector(self) -> BaseConnector:
+        """Where connections come from."""
+        return self._connector
+
+    @property
+    def cookie_jar(self) -> CookieJar:
+        """The cookies of the session."""
+        return self._jar
+
+    @property
+    def timeout(self) -> Timeout:
+        """Bounds of the phases."""
+        return self._timeout
+
+    async def close(self) -> None:
+        """Close the session and, if it owns it, the connector: idle connections and those in use."""
+        if not self._closed:
+            self._closed = True
+            if self._connector_owner:
+                await self._connector.close()
+
+    # Requests.
+
+    def request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """Send a request; returns at the response head. Await it, or use it as ``async with``.
+
+        Args:
+            method: Any token.
+            url: Absolute, or relative to ``base_url``. Its octets are sent as they are.
+            **options: See ``RequestOptions``.
+
+        Raises:
+            InvalidURL, ValueError, TypeError: What was given cannot be sent.
+            ClientConnectionError: No connection, or it broke, or it took too long.
+            ResponseProtocolError: What came is no HTTP/1.1.
+            TooManyRedirects, RedirectError: A redirection cannot be followed.
+            ClientResponseError: ``raise_for_status`` and a status of 400 or above.
+        """
+        return _RequestContext(self._request(check_method(method), url, options))
+
+    def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """GET; see ``request``."""
+        return _RequestContext(self._request("GET", url, options))
+
+    def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """HEAD; redirections are not followed unless ``allow_redirects=True``; see ``request``."""
+        options.setdefault("allow_redirects", False)
+        return _RequestContext(self._request("HEAD", url, options))
+
+    def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """OPTIONS; see ``request``."""
+        return _RequestContext(self._request("OPTIONS", url, options))
+
+    def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """POST; see ``request``."""
+        return _RequestContext(self._request("POST", url, options))
+
+    def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """PUT; see ``request``."""
+        return _RequestContext(self._request("PUT", url, options))
+
+    def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """PATCH; see ``request``."""
+        return _RequestContext(self._request("PATCH", url, options))
+
+    def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
+        """DELETE; see ``request``."""
+        return _RequestContext(self._request("DELETE", url, options))
+
+    async def _request(self, method: str, url: str | URL, options: RequestOptions) -> ClientResponse:
+        if self._closed:
+            raise SessionClosedError("the session is closed")
+        url = str(url)
+        if self._base_url is not None:
+            url = resolve_reference(self._base_url, url)
+        if not options and not self._jar and self._plan.timeout.total is None:
+            # Hot path: nothing of this request's own, so that the head is made from ready parts.
+            origin, target = locate(url)
+            if origin.authorization is None:
+                head = f"{method} {target}{self._tail(origin)}".encode("ascii")
+                exchange = await self._perform(origin, method, head, None, self._plan)
+                message = exchange.message
+                if (
+                    exchange.status not in REDIRECT_STATUSES
+                    and message is not None
+                    and not message.sets_cookies
+                ):
+                    response = ClientResponse(exchange, url, ())
+                    if self._raise_for_status:
+                        response.raise_for_status()
+                    return response
+                return await _Hops(self, method, url, options).run(exchange)
+        return await _Hops(self, method, url, options).run(None)
+
+    def _tail(self, origin: Origin) -> str:
+        tail = self._tails.get(origin)
+        if tail is None:
+            if len(self._tails) >= _MAX_TAILS:
+                self._tails.clear()
+            tail = self._tails[origin] = serialize_fields(origin, self._fields.items())
+        return tail
+
+    async def _perform(
+        self, origin: Origin, method: str, head: bytes, body: Body | None, plan: _Plan
+    ) -> Exchange:
+        """Send one request, on a reused connection if there is one; once again if that one turns out to be closed.
+
+        Source: RFC 9112 section 9.3.1 and RFC 9110 section 9.2.2: only idempotent methods, only when no octet of
+        a response has come, only on a connection that had served before, only a body that can be sent again.
+        """
+        connector = self._connector
+        connection = connector.take_idle(origin) or await connector.acquire(
+            origin, plan.timeout, plan.total_at
+        )
+        is_reused = connection.served > 0
+        exchange = Exchange(
+            method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
+        )
+        exchange.total_at = plan.total_at
+        try:
+            await connection.perform(exchange, head, body, plan.timeout)
+        except (ServerDisconnectedError, ClientOSError):
+            can_repeat = method in _IDEMPOTENT and (body is None or body.is_replayable)
+            if not is_reused or not can_repeat or exchange.head_octets:
+                raise
+        else:
+            return exchange
+        connection = await connector.acquire(origin, plan.timeout, plan.total_at, fresh=True)
+        return await self._perform_fresh(connection, method, head, body, plan)
+
+    async def _perform_fresh(
+        self, connection: Connection, method: str, head: bytes, body: Body | None, plan: _Plan
+    ) -> Exchange:
+        exchange = Exchange(
+            method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
+        )
+        exchange.total_at = plan.total_at
+        await connection.perform(exchange, head, body, plan.timeout)
+        return exchange
+
+
+class _Hops:
+    """One request of a caller and the redirections that follow it."""
+
+    def __init__(self, session: ClientSession, method: str, url: str, options: RequestOptions) -> None:
+        self._session = session
+        self._method = method
+        self._options = options
+        params = options.get("params")
+        self._url = url if params is None else with_params(url, params)
+        self._fields: CIMultiDict[str] = merge_fields(session._fields, options.get("headers"))
+        self._cookies = dict(options.get("cookies") or {})
+        self._body = _body_of(options)
+        self._history: list[ClientResponse] = []
+        timeout = options.get("timeout", session._timeout)
+        if not isinstance(timeout, Timeout):
+            timeout = Timeout(total=timeout)
+        now = asyncio.get_running_loop().time()
+        self._plan = _Plan(
+            timeout,
+            None if timeout.total is None else now + timeout.total,
+            options.get("auto_decompress", session._decode),
+            options.get("allow_redirects", True),
+            options.get("max_body_bytes", session._max_body_bytes),
+        )
+
+    async def run(self, exchange: Exchange | None) -> ClientResponse:
+        """Go from hop to hop until a response is final; *exchange* is the first hop when it was made already."""
+        session = self._session
+        while True:
+            if exchange is None:
+                exchange = await self._hop()
+            response = ClientResponse(exchange, self._url, tuple(self._history))
+            if exchange.message is not None and exchange.message.sets_cookies:
+                session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
+            redirect = self._decide(response)
+            if redirect is None:
+                if self._options.get("raise_for_status", session._raise_for_status):
+                    response.raise_for_status()
+                return response
+            exchange = None
+            await response.release()
+            self._follow(redirect, response)
+
+    async def _hop(self) -> Exchange:
+        origin, target = locate(self._url)
+        fields = self._fields.copy()
+        self._add_cookies(fields)
+        body = self._body
+        head = request_head(self._method, target, origin, fields, body)
+        if isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
+            head, body = head + body.data, None
+        return await self._session._perform(origin, self._method, head, body, self._plan)
+
+    def _add_cookies(self, fields: CIMultiDict[str]) -> None:
+        jar = self._session._jar
+        pairs = [f"{name}={value}" for name, value in self._cookies.items()]
+        if jar and (stored := jar.cookie_header(URL(self._url, encoded=True))):
+            pairs.insert(0, stored)
+        if pairs:
+            given = fields.popall("Cookie", ())
+            fields["Cookie"] = check_value("Cookie", "; ".join([*given, *pairs]))
+
+    def _decide(self, response: ClientResponse) -> Redirect | None:
+        if response.status not in REDIRECT_STATUSES or not self._plan.follows:
+            return None
+        try:
+            return redirect_decision(
+                response.status, self._method, self._url, response.headers.get("Location")
+            )
+        except RedirectError:
+            response.close()
+            raise
+
+    def _follow(self, redirect: Redirect, response: ClientResponse) -> None:
+        """Make the request that *redirect* asks for.
+
+        Raises:
+            TooManyRedirects: The bound is reached.
+            RedirectError: The body would have to be sent again and cannot be.
+        """
+        self._history.append(response)
+        limit = self._options.get("max_redirects", 10)
+        shown = without_userinfo(redirect.url)
+        if len(self._history) > limit:
+            message = f"more than {limit} redirections, the last one to {shown};"
+            raise TooManyRedirects(
+                without_userinfo(self._url), status=response.status, message=message, history=self._history
+            )
+        if redirect.keep_body and self._body is not None and not self._body.is_replayable:
+            message = f"the redirection to {shown} asks for the body again, which can be sent only once;"
+            raise RedirectError(
+                without_userinfo(self._url), status=response.status, message=message, history=self._history
+            )
+        strip_fields(self._fields, cross_origin=redirect.cross_origin, keep_body=redirect.keep_body)
+        if redirect.cross_origin:
+            self._cookies.clear()
+        if not redirect.keep_body:
+            self._body = None
+        self._url, self._method = redirect.url, redirect.method
+
+
+def _body_of(options: RequestOptions) -> Body | None:
+    data, json = options.get("data"), options.get("json")
+    if data is not None and json is not None:
+        raise ValueError("data= and json= exclude each other")
+    if json is not None:
+        return json_body(json)
+    return None if data is None else as_body(data)
+
+
+def request(
+    method: str, url: str | URL, *, connector: BaseConnector | None = None, **options: Unpack[RequestOptions]
+) -> _RequestContext:
+    """Send one request without a session; returns at the response head. Await it, or use it as ``async with``.
+
+    Without a connector the connection is closed after the response; a connector pools. Cookies are not kept.
+
+    Args:
+        method: Any token.
+        url: Absolute.
+        connector: Where the connection comes from; it stays open, and yours.
+        **options: See ``RequestOptions``.
+
+    Raises:
+        As ``ClientSession.request``.
+    """
+    if connector is None:
+        connector = TCPConnector(force_close=True, resolver=ThreadedResolver())
+    session = ClientSession(connector=connector, connector_owner=False)
+    return session.request(method, url, **options)

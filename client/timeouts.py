@@ -1,0 +1,36 @@
+"""How long each phase of a request may take. Values only; who waits for what is told in the attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Bounds of a request in seconds; None is no bound. A phase that exceeds its bound raises its own error.
+
+    Attributes:
+        total: From the call to the last octet of the content, redirections included. Default None: a large download
+            must not die of its size (TotalTimeoutError).
+        pool: Waiting for a free connection slot (PoolTimeoutError). Default None.
+        connect: DNS, TCP and TLS together (ConnectionTimeoutError). Default 30.
+        first_byte: From the request sent to the whole response head (FirstByteTimeoutError). Default 60.
+        idle_read: Between two arrivals of content (IdleReadTimeoutError); suspended while the reader is the slow side.
+            Default 60.
+        idle_write: While the peer takes nothing of the request (IdleWriteTimeoutError). Default 60.
+    """
+
+    total: float | None = None
+    pool: float | None = None
+    connect: float | None = 30.0
+    first_byte: float | None = 60.0
+    idle_read: float | None = 60.0
+    idle_write: float | None = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Timeout({name}={value!r}): expected seconds above 0, or None for no bound")

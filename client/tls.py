@@ -1,0 +1,160 @@
+"""The channel over TLS: a non-blocking ``SSLSocket`` behind the face of ``Channel``, and the contexts it is made with.
+
+Why no asyncio transport: it keeps 256 KiB a connection, copies twice and may take 30 s to close.
+Rules of a non-blocking ``SSLSocket`` that this file keeps, so that nobody else has to know them:
+receive until the library wants more from the socket (what stays in its buffer never makes the descriptor readable);
+after a refused write offer the same octets again; an end without close_notify is a truncation, not an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from functools import lru_cache
+from pathlib import Path
+
+from .channel import Channel
+from .limits import TLS_WRITE_BYTES
+
+__all__ = ["TLSChannel", "default_context", "unverified_context"]
+
+
+@lru_cache(maxsize=1)
+def default_context() -> ssl.SSLContext:
+    """The context that verifies against the system's roots; made once (it costs 10 to 50 ms) and shared."""
+    return _prepared(ssl.create_default_context())
+
+
+@lru_cache(maxsize=1)
+def unverified_context() -> ssl.SSLContext:
+    """The context of ``verify_ssl=False``: encrypts, and trusts whoever answers."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return _prepared(context)
+
+
+@lru_cache(maxsize=16)
+def context_with_roots(cafile: Path) -> ssl.SSLContext:
+    """A context that verifies against the certificates in *cafile* (PEM) instead of the system's.
+
+    Raises:
+        OSError: The file cannot be read, or holds no certificate (ssl.SSLError).
+    """
+    return _prepared(ssl.create_default_context(cafile=str(cafile)))
+
+
+def _prepared(context: ssl.SSLContext) -> ssl.SSLContext:
+    # A renegotiation in mid-write would make a write wait for a read; no server that is kept up asks for one.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class TLSChannel(Channel):
+    """A ``Channel`` whose octets travel in TLS. Made by ``dial`` once the handshake is done."""
+
+    __slots__ = ("_late", "_ssl", "_turn")
+
+    is_tls = True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket) -> None:
+        super().__init__(loop, sock)
+        self._ssl = sock
+        # An end or a failure that came behind octets already handed on: given by the next call.
+        self._late: bytes | OSError | None = None
+        self._turn: asyncio.Handle | None = None
+
+    def resume_reading(self) -> None:
+        """Put the reader on, and look at once: octets may wait in the TLS layer, unseen by the descriptor."""
+        if not self._reading:
+            super().resume_reading()
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self._turn is None and self.fd >= 0:
+            self._turn = self._loop.call_soon(self._turn_taken)
+
+    def _turn_taken(self) -> None:
+        self._turn = None
+        self._ready()
+
+    def recv(self, limit: int) -> bytes | None:
+        """Receive at most *limit* octets, over as many records as are there."""
+        if self._late is not None:
+            return self._take_late()
+        parts: list[bytes] = []
+        room = limit
+        while room > 0:
+            try:
+                data = self._ssl.recv(room)
+            except (ssl.SSLWantReadError, BlockingIOError):
+                break
+            except OSError as exc:
+                return self._after(parts, exc)
+            if not data:
+                return self._after(parts, b"")
+            parts.append(data)
+            room -= len(data)
+        else:
+            self._look_again()
+        if not parts:
+            return None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _after(self, parts: list[bytes], end: bytes | OSError) -> bytes:
+        """Give what came before *end* first; *end* itself on the next call."""
+        self._late = end
+        if not parts:
+            return self._take_late()
+        self._look_again()
+        return b"".join(parts)
+
+    def _take_late(self) -> bytes:
+        late, self._late = self._late, b""
+        if isinstance(late, OSError):
+            raise late
+        return b""
+
+    def recv_into(self, buffer: memoryview) -> int | None:
+        """Receive into *buffer*, over as many records as are there."""
+        if self._late is not None:
+            return len(self._take_late())
+        filled = 0
+        while filled < len(buffer):
+            try:
+                count = self._ssl.recv_into(buffer[filled:])
+            except (ssl.SSLWantReadError, BlockingIOError):
+                return filled or None
+            except OSError as exc:
+                return self._count_after(filled, exc)
+            if not count:
+                return self._count_after(filled, b"")
+            filled += count
+        return filled
+
+    def _count_after(self, filled: int, end: bytes | OSError) -> int:
+        self._late = end
+        return filled or len(self._take_late())
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send one slice of *data* of at most 64 KiB, all of it or nothing; offer the same octets again after 0."""
+        try:
+            return self._ssl.send(data[:TLS_WRITE_BYTES])
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
+            return 0
+
+    def has_buffered(self) -> bool:
+        """Whether octets, the end or a failure wait above the socket."""
+        return self._late is not None or (self.fd >= 0 and self._ssl.pending() > 0)
+
+    def close(self) -> None:
+        """Say close_notify if the socket takes it now, and close without waiting for the peer's."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        if self.fd >= 0 and not self._is_held:  # a worker may be inside the library with this very object
+            with contextlib.suppress(OSError, ValueError):  # the peer may be gone; it is a courtesy
+                self._ssl.unwrap()
+        super().close()
