@@ -1,1 +1,7 @@
-"""fetchd."""
+"""Where bodies go. One module a kind of place; so far files below a folder."""
+
+from __future__ import annotations
+
+from .files import PART_SUFFIX, Folder
+
+__all__ = ["PART_SUFFIX", "Folder"]

@@ -1,0 +1,403 @@
+"""What is done: the record of every item of a folder, kept through kills. SQLite, written in batches.
+
+Lives here: reading and writing rows. Not here: the file (``ledger_schema.py``), what a row holds and means
+(``ledger_rows.py``), the lock (``ledger_lock.py``), what a killed run left (``ledger_recovery.py``), when a
+batch is full (the run).
+
+The promise: what is called done is on disk, complete, under its name, after ``kill -9`` at any moment. For it
+a batch goes in this order, all of it the caller's:
+
+1. the bodies are written to their ``.part`` files, whole;
+2. ``commit(rows)`` with the rows in state finishing: one transaction;
+3. the files get their names;
+4. ``commit(next_rows, done=ids)``: the rows are marked done within the transaction of the next batch, so that
+   it costs no transaction of its own; after the last batch ``commit((), done=ids)``.
+
+Killed before 2, the bodies are fetched again; killed after, the rows are found finishing and are completed or
+adopted at the next start, without another request.
+
+Speed: every step of a SQLite statement lets the interpreter's lock go, and in a busy process getting it back
+may cost milliseconds. So a batch takes few steps: look-ups return all rows as one JSON text, inserts go by
+256, 128 ... 1 rows a statement (powers of two: 18 statements, prepared once). No method awaits or waits.
+
+Rows are never deleted and numbers never used twice, so the row number is the item's for good.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from .exceptions import LedgerError, LocalFailureError, SettingsError
+from .ledger_lock import FolderLock
+from .ledger_rows import (
+    Candidate,
+    Collision,
+    Derive,
+    Entry,
+    Row,
+    StoredRow,
+    Wanted,
+    judge,
+    load_row,
+    store_row,
+    stored_url,
+)
+from .ledger_schema import (
+    LEDGER_FOLDER,
+    LEDGER_NAME,
+    Slots,
+    State,
+    connect,
+    connect_readonly,
+    ledger_errors,
+    prepare,
+    read_meta,
+)
+
+__all__ = ["Collision", "Entry", "Ledger", "LedgerReader", "Row", "RunRecord", "State", "Wanted"]
+
+_LOCK_NAME: Final = "lock"
+_LARGEST_INSERT: Final = 256  # rows a statement; 8 values each stay far below SQLite's 32,766
+_PAGE: Final = 1_000  # rows a read: a few hundred KB, and no reader holds back the log for long
+
+_COLUMNS: Final = "id, url, state, run, size, started, ms, extra"
+# One row back, with all that was found: a row each would be a step each. CROSS JOIN fixes the order.
+_LOOKUP: Final = """
+SELECT json_group_array(json_array(wanted.key, items.id, url, state, run, size, extra))
+FROM json_each(?) AS wanted CROSS JOIN slots ON slot = wanted.value CROSS JOIN items ON items.id = item
+"""
+# "state <> 1" is what tells SQLite that the index of open items will do.
+_OPEN: Final = f"SELECT {_COLUMNS} FROM items WHERE state <> 1 AND state = ? AND id > ? ORDER BY id LIMIT ?"
+_DONE: Final = f"SELECT {_COLUMNS} FROM items WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
+_MARK_DONE: Final = "UPDATE items SET state = 1 WHERE state = 0 AND id IN (SELECT value FROM json_each(?))"
+_MARK_LOST: Final = """
+UPDATE items SET state = 3, size = 0,
+    extra = json_set(coalesce(extra, '{}'), '$.class', 'disk', '$.message', ?)
+WHERE state = 0 AND id IN (SELECT value FROM json_each(?))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run on the folder.
+
+    Attributes:
+        run: Its number, from 1.
+        manifest: What it read.
+        started_at: Seconds since 1970.
+        ended_at: The same; None when it goes on or was killed.
+        summary: What `Ledger.end_run` was given; empty before.
+    """
+
+    run: int
+    manifest: str
+    started_at: float
+    ended_at: float | None
+    summary: Mapping[str, Any]
+
+
+class LedgerReader:
+    """Reads a folder's ledger, also while a run writes it.
+
+    One thread at a time. Close it, or use ``with``.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, derive: Derive) -> None:
+        self.path = path
+        self._connection = connection
+        self._derive = derive
+        self._run_starts: dict[int, float] = {}
+
+    @classmethod
+    def open_readonly(cls, folder: Path, *, derive: Derive) -> LedgerReader:
+        """Open the ledger of the output folder *folder* to look at it; no lock is taken.
+
+        Raises:
+            LedgerError: There is none, it is damaged, or of a newer version.
+        """
+        path = folder / LEDGER_FOLDER / LEDGER_NAME
+        return LedgerReader(connect_readonly(path), path, derive)
+
+    def counts(self) -> dict[State, int]:
+        """Return how many items are in each state."""
+        with ledger_errors(self.path):
+            total: int = self._connection.execute("SELECT count(*) FROM slots").fetchone()[0]
+            rows = self._connection.execute(
+                "SELECT state, count(*) FROM items WHERE state <> 1 GROUP BY state"
+            ).fetchall()
+        counts = dict.fromkeys(State, 0) | {State(state): count for state, count in rows}
+        counts[State.DONE] = total - sum(counts.values())
+        return counts
+
+    def failure_counts(self) -> dict[str, int]:
+        """Return how many items failed by failure class, most first."""
+        with ledger_errors(self.path):
+            rows: list[tuple[str, int]] = self._connection.execute(
+                "SELECT json_extract(extra, '$.class'), count(*) FROM items "
+                "WHERE state <> 1 AND state = 3 GROUP BY 1 ORDER BY 2 DESC, 1"
+            ).fetchall()
+        return dict(rows)
+
+    def iterate(self, state: State) -> Iterator[Row]:
+        """Yield the rows in *state*, by number. What is written meanwhile may or may not be among them."""
+        statement = _DONE if state is State.DONE else _OPEN
+        after = 0
+        while page := self._page(statement, state, after):
+            for stored in page:
+                yield load_row(stored, self._start_of(stored[3]), self._derive)
+            after = page[-1][0]
+
+    def _page(self, statement: str, state: State, after: int) -> list[StoredRow]:
+        with ledger_errors(self.path):
+            return self._connection.execute(statement, (state.value, after, _PAGE)).fetchall()
+
+    def _start_of(self, run: int) -> float:
+        """Return when *run* began, seconds since 1970; 0 for one that is not recorded."""
+        if run not in self._run_starts:
+            with ledger_errors(self.path):
+                found = self._connection.execute(
+                    "SELECT started_at FROM runs WHERE id = ?", (run,)
+                ).fetchone()
+            self._run_starts[run] = found[0] if found else 0.0
+        return self._run_starts[run]
+
+    def last_run(self) -> RunRecord | None:
+        """Return the run that began last, None when there was none."""
+        with ledger_errors(self.path):
+            found = self._connection.execute(
+                "SELECT id, manifest, started_at, ended_at, summary FROM runs ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+        if found is None:
+            return None
+        run, manifest, started_at, ended_at, summary = found
+        return RunRecord(run, manifest, started_at, ended_at, json.loads(summary or "{}"))
+
+    def close(self) -> None:
+        """Close the file. Twice is once."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Ledger(LedgerReader):
+    """The ledger of the one run that works in a folder. All calls from one thread at a time.
+
+    After an error of `commit` nothing of that batch is recorded and the ledger can be used on.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, derive: Derive, lock: FolderLock) -> None:
+        super().__init__(connection, path, derive)
+        self._lock = lock
+        with ledger_errors(path):
+            self._slots = Slots(bytes.fromhex(read_meta(connection, "salt")))
+            self._next: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM items").fetchone()[0]
+        self.run = 0  # begin_run sets it
+        self._run_started = 0.0
+
+    @classmethod
+    def open(cls, folder: Path, *, template: str, derive: Derive) -> Ledger:
+        """Open the ledger of the output folder *folder*, made if it is not there, and lock the folder.
+
+        Args:
+            folder: Made with its parents if it is not there.
+            template: What the paths follow. It is the folder's for good.
+            derive: From a URL without userinfo to the path that *template* gives.
+
+        Raises:
+            LedgerLockedError: Another run works in the folder.
+            LedgerError: The ledger is damaged, of a newer version, or behind a symbolic link.
+            SettingsError: *template* is not the one it was begun with, or *folder* is a file.
+            LocalFailureError: It cannot be written.
+        """
+        own_folder = _make_own_folder(folder)
+        path = own_folder / LEDGER_NAME
+        lock = FolderLock(own_folder / _LOCK_NAME)
+        opened = False
+        try:
+            connection = connect(path)
+            try:
+                prepare(connection, path, template)
+                ledger = cls(connection, path, derive, lock)
+                opened = True
+            finally:
+                if not opened:
+                    connection.close()
+        finally:
+            if not opened:
+                lock.release()
+        return ledger
+
+    def begin_run(self, manifest: str, now: float) -> int:
+        """Record that a run begins and return its number; *now* in seconds since 1970. Call it first."""
+        with ledger_errors(self.path):
+            cursor = self._connection.execute(
+                "INSERT INTO runs(started_at, manifest) VALUES (?, ?)", (now, stored_url(manifest))
+            )
+        self.run = cursor.lastrowid or 0
+        self._run_started = self._run_starts[self.run] = now
+        return self.run
+
+    def end_run(self, now: float, summary: Mapping[str, object]) -> None:
+        """Record that the run ended and how; *summary* must be JSON."""
+        with ledger_errors(self.path):
+            self._connection.execute(
+                "UPDATE runs SET ended_at = ?, summary = ? WHERE id = ?", (now, json.dumps(summary), self.run)
+            )
+
+    def next_row(self) -> int:
+        """Return a number for a row that is to be written; it is nobody else's.
+
+        Only for who needs the number before the row is written: `commit` gives numbers in the order of its
+        rows, which keeps the pages of the file full.
+        """
+        self._next += 1
+        return self._next - 1
+
+    def lookup(self, wanted: Sequence[Wanted]) -> list[Entry | Collision | None]:
+        """Say of each item what the ledger knows: its entry, who owns its path, or None for nothing.
+
+        What was looked up or is in flight and not yet committed is not known here: an item read twice before
+        its first commit is the caller's to notice.
+        """
+        slots = self._slots.of([path for _, path, _ in wanted])
+        with ledger_errors(self.path):
+            # The text of a list of integers is JSON.
+            text: str = self._connection.execute(_LOOKUP, (str(slots),)).fetchone()[0]
+        found: list[Entry | Collision | None] = [None] * len(wanted)
+        if text == "[]":
+            return found
+        candidates: dict[int, list[Candidate]] = {}
+        for key, *candidate in json.loads(text):
+            candidates.setdefault(key, []).append(tuple(candidate))
+        for key, rows in candidates.items():
+            url, path, derived = wanted[key]
+            found[key] = judge((stored_url(url), path, derived), rows, self.run, self._derive)
+        return found
+
+    def commit(self, rows: Sequence[Row], done: Sequence[int] = ()) -> None:
+        """Write *rows* and mark the rows numbered *done* as done, in one transaction.
+
+        A row without a number is new and gets one; a row with a number takes the place of what stood there.
+        Rows in *done* that are not finishing stay as they are. When one item comes twice in a batch, give the
+        same `Row` twice or only its last state.
+
+        Raises:
+            LocalFailureError: The disk is full or fails. Nothing of the batch is recorded.
+            LedgerError: The ledger cannot be written for another reason.
+        """
+        first = self._next
+        fresh: list[Row] = []
+        known: list[Row] = []
+        for row in rows:
+            row.run = self.run
+            if row.row == 0:
+                row.row = self.next_row()
+                fresh.append(row)
+            else:
+                known.append(row)
+        written = False
+        try:
+            with ledger_errors(self.path), _Transaction(self._connection):
+                if done:
+                    self._connection.execute(_MARK_DONE, (str(list(done)),))
+                self._write("INSERT OR FAIL", fresh)
+                self._write("INSERT OR REPLACE", known)
+            written = True
+        finally:
+            if not written:
+                self._next = first
+                for row in fresh:
+                    row.row = 0
+
+    def _write(self, verb: str, rows: Sequence[Row]) -> None:
+        """Write *rows* to items and slots; a slot that is there already stays."""
+        start = self._run_started
+        items: list[object] = []
+        slots: list[object] = []
+        for row, slot in zip(rows, self._slots.of([row.path for row in rows]), strict=True):
+            items += store_row(row, start)
+            slots += (slot, row.row)
+        self._insert(f"{verb} INTO items VALUES ", items, 8)
+        self._insert(f"{verb} INTO slots VALUES ", slots, 2)
+
+    def _insert(self, head: str, values: list[object], width: int) -> None:
+        """Run one statement for each power of two in the number of rows, the largest first."""
+        at = 0
+        while at < len(values):
+            count = min(_LARGEST_INSERT, 1 << ((len(values) - at) // width).bit_length() - 1)
+            upto = at + count * width
+            self._connection.execute(_insert_statement(head, count, width), values[at:upto])
+            at = upto
+
+    def mark_lost(self, ids: Iterable[int], message: str) -> None:
+        """Make finishing rows failed (class disk, *message*), because their file is not there."""
+        with ledger_errors(self.path):
+            self._connection.execute(_MARK_LOST, (message, str(list(ids))))
+
+    def finishing(self) -> list[Row]:
+        """Return the rows that are neither done nor given up: after a kill at most the last batches."""
+        return list(self.iterate(State.FINISHING))
+
+    def close(self) -> None:
+        """Close the file and let go of the folder. What was committed is kept; nothing else is written."""
+        super().close()
+        self._lock.release()
+
+
+class _Transaction:
+    """All or nothing: BEGIN, then COMMIT, or ROLLBACK after an error."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+        finally:
+            # SQLite rolls back by itself when the disk fails, and only then.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+@lru_cache(maxsize=64)
+def _insert_statement(head: str, count: int, width: int) -> str:
+    """Return *head* followed by places for *count* rows of *width* values."""
+    row = f"({', '.join('?' * width)})"
+    return head + ", ".join([row] * count)
+
+
+def _make_own_folder(folder: Path) -> Path:
+    """Make the folder that holds ledger and lock, and the output folder above it."""
+    path = folder / LEDGER_FOLDER
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as exc:
+        where = path if folder.is_dir() else folder
+        raise SettingsError(f"{where} is no folder; expected one, or a name that is free") from exc
+    except OSError as exc:
+        raise LocalFailureError(path, exc.errno) from exc
+    if path.is_symlink():
+        raise LedgerError(path, "is a symbolic link")
+    return path
