@@ -1,0 +1,1 @@
+"""The rows of the benchmark, one module each; each has ``run(bench) -> RowResult``."""

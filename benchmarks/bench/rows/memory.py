@@ -1,0 +1,111 @@
+"""Row ``memory``: does what ``fetchd run`` holds grow with the length of the manifest?
+
+Manifests of distinct URLs that all answer 404 at once: nothing but manifest, scheduler and ledger
+takes part. One run each, no rounds: a peak is a peak. Peaks of the other rows of the same run are
+listed beside it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..process import BenchmarkError, Measurement
+from ..rounds import (
+    Bench,
+    Contender,
+    Figures,
+    Samples,
+    expect_exit,
+    process_figures,
+    run_rounds,
+    shown_command,
+)
+from ..table import RowResult, at_most, number, ratio
+from .programs import fetchd_run, missing_fetchd_run
+
+SHORT, LONG, QUICK_LONG = 1_000, 1_000_000, 100_000
+LIMIT_MIB = 80
+# "The same": allocator and SQLite's page cache fill up in the first seconds of a long run.
+SAME_RATIO = 1.1
+# Every item failed: JOBS names 1 for a run that is through with items failed.
+SOME_FAILED = 1
+SECONDS_ALLOWED_PER_ITEM = 0.001
+
+
+def run(bench: Bench) -> RowResult:
+    """Measure the row."""
+    lengths = (SHORT, QUICK_LONG if bench.quick else LONG)
+    samples = run_rounds(bench, [_contender(bench, length) for length in lengths], rounds=1)
+    shutil.rmtree(bench.scratch / "memory", ignore_errors=True)
+    return _result(bench, samples, lengths)
+
+
+def _contender(bench: Bench, length: int) -> Contender:
+    output, manifest = bench.scratch / "memory", bench.scratch / f"absent-{length}.txt"
+    served = 0
+
+    def prepare() -> None:
+        nonlocal served
+        shutil.rmtree(output, ignore_errors=True)
+        _write_manifest(manifest, bench.nginx.url, length)
+        served = bench.nginx.requests_served()
+
+    def figures(measured: Measurement) -> Figures:
+        expect_exit(measured, SOME_FAILED)
+        asked = bench.nginx.requests_served() - served - 1
+        if asked < length:
+            raise BenchmarkError(f"{asked} requests for {length} lines")
+        manifest.unlink()
+        return {**process_figures(measured), "us_per_item": measured.cpu / length * 1e6}
+
+    return Contender(
+        name=f"fetchd run, {length:,} lines",
+        command=fetchd_run(manifest, output),
+        figures=figures,
+        prepare=prepare,
+        timeout=60 + length * SECONDS_ALLOWED_PER_ITEM,
+        missing=missing_fetchd_run(),
+    )
+
+
+def _write_manifest(manifest: Path, origin: str, length: int) -> None:
+    with manifest.open("w", encoding="ascii") as file:
+        file.writelines(f"{origin}/none/{number:08d}.bin\n" for number in range(length))
+
+
+def _result(bench: Bench, samples: list[Samples], lengths: tuple[int, int]) -> RowResult:
+    result = RowResult(
+        key="memory",
+        title=f"Peak memory: {lengths[0]:,} and {lengths[1]:,} lines, every one a 404; and the rows above",
+        header=("run", "VmHWM MiB", "seconds", "CPU us/item"),
+        samples=samples,
+    )
+    for sample in samples:
+        result.commands.append((sample.contender.name, shown_command(bench, sample.contender.command)))
+        if sample.usable:
+            cells = (sample.most(name) for name in ("peak_mib", "wall_s", "us_per_item"))
+            result.lines.append([sample.contender.name, *map(number, cells)])
+        else:
+            result.notes.append(f"{sample.contender.name}: {sample.failure}")
+    peaks = [_peak(sample) for sample in samples]
+    for earlier in _ours_of_earlier_rows(bench):
+        peaks.append(_peak(earlier))
+        result.lines.append([earlier.contender.name, number(_peak(earlier)), "", ""])
+    seen = [peak for peak in peaks if peak is not None]
+    same = f"VmHWM, {lengths[1]:,} lines over {lengths[0]:,}, at most {SAME_RATIO:g}"
+    result.targets += [
+        at_most(
+            f"VmHWM in MiB, the largest of the above, below {LIMIT_MIB}", max(seen, default=None), LIMIT_MIB
+        ),
+        at_most(same, ratio(peaks[1], peaks[0]), SAME_RATIO),
+    ]
+    return result
+
+
+def _ours_of_earlier_rows(bench: Bench) -> list[Samples]:
+    return [s for s in bench.earlier if s.usable and s.contender.name.startswith("fetchd")]
+
+
+def _peak(sample: Samples) -> float | None:
+    return sample.most("peak_mib") if sample.usable else None

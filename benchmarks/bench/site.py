@@ -1,0 +1,80 @@
+"""The files that the server gives out: made when a row asks for them, known octet by octet.
+
+Contents follow from the number of the file, so a copy can be checked without the original, and
+two files never hold the same: a client that mixes up two answers is found out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+SMALL_BYTES = 1024
+LARGE_BLOCK = 1024 * 1024
+
+
+def small_content(number: int) -> bytes:
+    """Return the 1,024 octets of the small file *number*."""
+    return hashlib.blake2b(number.to_bytes(8, "big")).digest() * (SMALL_BYTES // 64)
+
+
+class Site:
+    """The folder that the server serves.
+
+    Attributes:
+        root: The folder itself.
+        large_bytes: Length of ``/large.bin`` once it is made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.large_bytes = 0
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "empty.bin").write_bytes(b"")
+
+    def make_small(self, count: int) -> list[str]:
+        """Make *count* files of 1 KiB, 1,000 a folder; return their paths, each with its slash."""
+        paths = [f"/small/{number // 1000:03d}/{number:06d}.bin" for number in range(count)]
+        for number, path in enumerate(paths):
+            file = self.root / path[1:]
+            if number % 1000 == 0:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(small_content(number))
+        return paths
+
+    def make_large(self, size: int) -> str:
+        """Make one file of *size* octets (whole MiB) of which no two MiB are alike; return its path."""
+        noise = os.urandom(LARGE_BLOCK - 8)
+        with (self.root / "large.bin").open("wb") as file:
+            for number in range(size // LARGE_BLOCK):
+                file.write(number.to_bytes(8, "big") + noise)
+        self.large_bytes = size
+        return "/large.bin"
+
+
+def number_of(path: Path) -> int:
+    """Return the number of a small file from its name."""
+    return int(path.name.partition(".")[0])
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield every file below *folder*, fetchd's own folder left out."""
+    for place, folders, names in os.walk(folder):
+        if ".fetchd" in folders:
+            folders.remove(".fetchd")
+        for name in names:
+            yield Path(place, name)
+
+
+def same_content(left: Path, right: Path) -> bool:
+    """Tell whether two files hold the same octets, reading both in large blocks."""
+    if left.stat().st_size != right.stat().st_size:
+        return False
+    block = 4 * LARGE_BLOCK
+    with left.open("rb", buffering=0) as one, right.open("rb", buffering=0) as other:
+        while data := one.read(block):
+            if data != other.read(len(data)):
+                return False
+    return True
