@@ -14,6 +14,9 @@ from pathlib import Path
 import trustme
 
 __all__ = [
+    "NAMES",
+    "TLS_1_2",
+    "TLS_1_3",
     "authority_pem",
     "client_context",
     "expired_server_context",

@@ -145,6 +145,43 @@ async def test_reset_gives_the_peer_a_reset() -> None:
             await talk(server.port, GET)
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_after_half_a_close_the_server_still_reads(tls: bool) -> None:
+    """The client sees the end and can go on sending; under TLS the server's farewell comes first."""
+    rest: list[bytes] = []
+
+    async def script(conn: RawConnection) -> None:
+        await conn.send(b"all")
+        await conn.half_close()
+        rest.append(await conn.read_eof())
+
+    def read_then_write(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            sock = certs.client_context().wrap_socket(plain, server_hostname="localhost") if tls else plain
+            assert b"".join(iter(lambda: sock.recv(100), b"")) == b"all"
+            sock.sendall(b"late")
+            sock.close()
+
+    async with raw_server(script, tls=certs.server_context() if tls else None) as server:
+        await asyncio.to_thread(read_then_write, server.port)
+        await server.until(lambda: bool(rest))
+    assert rest == [b"late"]
+
+
+async def test_the_head_can_be_answered_before_the_content_is_read() -> None:
+    """As a server does that is asked by ``Expect: 100-continue`` (RFC 9110 section 10.1.1)."""
+
+    async def script(conn: RawConnection) -> None:
+        request = await conn.read_request(body=False)
+        await conn.send(b"go on;")
+        content, _ = await conn.read_body(request)
+        await conn.send(content)
+
+    async with raw_server(script) as server:
+        assert await talk(server.port, POST) == b"go on;abc"
+    assert server.requests[0].body == b""
+
+
 @pytest.mark.parametrize("version", [None, certs.TLS_1_2, certs.TLS_1_3])
 async def test_tls_is_served_in_the_version_asked_for(version: ssl.TLSVersion | None) -> None:
     """A body of many records arrives whole, and the end is announced by the farewell."""
