@@ -111,6 +111,16 @@ class ClientResponse:
         return self._headers
 
     @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Fields as they came on the wire: names as written, repeated ones repeated."""
+        return tuple(self._exchange.fields)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole message has come, so that reading it will not wait for the peer."""
+        return self._exchange.is_ended
+
+    @property
     def trailers(self) -> CIMultiDictProxy[str]:
         """Fields of the trailer section (RFC 9112 section 7.1.2); empty until the content was read."""
         return _decoded(self._exchange.trailers)
