@@ -174,3 +174,9 @@ def test_what_a_package_exports_is_there(folder: Path) -> None:
     assert len(exported) == len(set(exported))
     for name in exported:
         assert getattr(module, name) is not None
+
+
+def test_every_error_can_be_caught_by_a_name_of_the_clients_root() -> None:
+    """Users import from ``fetchd.client``: whatever it raises is there."""
+    errors = importlib.import_module("fetchd.client.exceptions").__all__
+    assert set(errors) <= set(importlib.import_module("fetchd.client").__all__)
