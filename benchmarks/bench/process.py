@@ -46,6 +46,8 @@ class Measurement:
         peak_kib: VmHWM of the largest process of the tree, in KiB.
         output: Standard output, its last 4,000 octets.
         errors: Standard error, its last 4,000 octets.
+        shared: Part of the time, 0 to 1, in which the core did something else: other programs, or
+            nothing of ours because the host of a virtual machine took it. Ticks of 10 ms: a hint.
     """
 
     exit_code: int
@@ -54,6 +56,7 @@ class Measurement:
     peak_kib: int
     output: str
     errors: str
+    shared: float
 
 
 @dataclass(slots=True)
@@ -96,6 +99,7 @@ def measure(command: Sequence[str], *, core: int, timeout: float, home: Path) ->
         BenchmarkError: The program did not end within *timeout*, or could not be started.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        busy_before = _busy_seconds(core)
         started = time.perf_counter()
         try:
             process = subprocess.Popen(
@@ -118,14 +122,16 @@ def measure(command: Sequence[str], *, core: int, timeout: float, home: Path) ->
         process.returncode = os.waitstatus_to_exitcode(status)
         if not ended_in_time:
             raise BenchmarkError(f"{command[0]} did not end within {timeout:.0f} s")
+        cpu = usage.ru_utime + usage.ru_stime
         exact = usage.ru_maxrss if usage.ru_maxrss > peak_of("self") else 0
         return Measurement(
             exit_code=process.returncode,
             wall=wall,
-            cpu=usage.ru_utime + usage.ru_stime,
+            cpu=cpu,
             peak_kib=max(watch.peak_kib, exact),
             output=_tail(output.fileno()),
             errors=_tail(errors.fileno()),
+            shared=max(0.0, (_busy_seconds(core) - busy_before - cpu) / wall),
         )
 
 
@@ -162,6 +168,16 @@ def _processes_of_session(session: int) -> list[int]:
         if int(text.rpartition(")")[2].split()[3]) == session:
             members.append(int(entry))
     return members
+
+
+def _busy_seconds(core: int) -> float:
+    """Return how long *core* was not idle since boot; time stolen by a host counts."""
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, ticks)
+            return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _environment(home: Path) -> Mapping[str, str]:

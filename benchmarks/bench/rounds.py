@@ -19,6 +19,10 @@ from .site import Site
 # A process, its libraries and its buffers.
 SPARE_MEMORY = 64 * 1024 * 1024
 
+# A program that shares its core loses its caches at every turn: the same work has been seen to take
+# twice the processor time. The share is counted in ticks of 10 ms, so short runs cannot be judged.
+DISTURBED, SHORTEST_JUDGED = 0.1, 0.5
+
 Figures = dict[str, float]
 
 
@@ -81,11 +85,17 @@ class Contender:
 
 @dataclass(slots=True)
 class Samples:
-    """All figures of one contender, one value a measured round."""
+    """All figures of one contender, one value a measured round.
+
+    Attributes:
+        failure: Why there are none, or no more; empty when all is well.
+        disturbed: Rounds in which its core was shared, see DISTURBED.
+    """
 
     contender: Contender
     values: dict[str, list[float]] = field(default_factory=dict)
     failure: str = ""
+    disturbed: int = 0
 
     @property
     def usable(self) -> bool:
@@ -139,9 +149,22 @@ def _run_once(bench: Bench, sample: Samples, label: str, *, keep: bool) -> None:
         sample.failure = f"failed: {exc}"
         bench.say(f"  {label}: {contender.name}: {exc}")
         return
-    bench.say(f"  {label}: {contender.name}: {measured.wall:.2f} s, cpu {measured.cpu:.2f} s")
+    disturbed = measured.shared > DISTURBED and measured.wall > SHORTEST_JUDGED
+    note = f", core shared {measured.shared:.0%} of it" if disturbed else ""
+    bench.say(f"  {label}: {contender.name}: {measured.wall:.2f} s, cpu {measured.cpu:.2f} s{note}")
     if keep:
         sample.add(figures)
+        sample.disturbed += disturbed
+
+
+def disturbance(samples: Sequence[Samples]) -> list[str]:
+    """Return a note when other programs took part in the rounds, to be printed with the row."""
+    rounds = sum(sample.disturbed for sample in samples)
+    if not rounds:
+        return []
+    return [
+        f"{rounds} run{'s' if rounds > 1 else ''} shared the core with other programs: take these figures again on a quiet machine"
+    ]
 
 
 def process_figures(measured: Measurement) -> Figures:

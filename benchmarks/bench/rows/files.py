@@ -19,6 +19,7 @@ from ..rounds import (
     Contender,
     Figures,
     Samples,
+    disturbance,
     expect_exit,
     process_figures,
     run_rounds,
@@ -115,6 +116,7 @@ def _result(bench: Bench, samples: list[Samples], count: int) -> RowResult:
         header=("program", "seconds, min", "median", "CPU s, min", "median", "VmHWM MiB",
                 "seconds: times fetchd's"),
         samples=samples,
+        notes=disturbance(samples),
     )  # fmt: skip
     for sample in samples:
         result.commands.append((sample.contender.name, shown_command(bench, sample.contender.command)))

@@ -17,6 +17,7 @@ from ..rounds import (
     Contender,
     Figures,
     Samples,
+    disturbance,
     expect_exit,
     process_figures,
     run_rounds,
@@ -122,12 +123,14 @@ def _authority(nginx: Nginx, option: str, secure: bool) -> list[str]:
 
 
 def _result(bench: Bench, pairs: list[_Pair], size: int) -> RowResult:
+    samples = [sample for pair in pairs for sample in (pair.full, pair.empty)]
     result = RowResult(
         key="large",
         title=f"One body of {size // LARGE_BLOCK:,} MiB to disk, one connection",
         header=("program", "CPU s, min", "median", "start-up", "CPU of the body", "seconds, min", "median",
                 "VmHWM MiB", "CPU of the body: times fetchd's"),
-        samples=[sample for pair in pairs for sample in (pair.full, pair.empty)],
+        samples=samples,
+        notes=disturbance(samples),
     )  # fmt: skip
     half = len(pairs) // 2
     for number_in_list, pair in enumerate(pairs):

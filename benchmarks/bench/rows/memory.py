@@ -16,6 +16,7 @@ from ..rounds import (
     Contender,
     Figures,
     Samples,
+    disturbance,
     expect_exit,
     process_figures,
     run_rounds,
@@ -80,6 +81,7 @@ def _result(bench: Bench, samples: list[Samples], lengths: tuple[int, int]) -> R
         title=f"Peak memory: {lengths[0]:,} and {lengths[1]:,} lines, every one a 404; and the rows above",
         header=("run", "VmHWM MiB", "seconds", "CPU us/item"),
         samples=samples,
+        notes=disturbance(samples),
     )
     for sample in samples:
         result.commands.append((sample.contender.name, shown_command(bench, sample.contender.command)))

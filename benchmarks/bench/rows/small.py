@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from ..process import BenchmarkError, Measurement
-from ..rounds import Bench, Contender, Figures, Samples, expect_exit, run_rounds, shown_command
+from ..rounds import Bench, Contender, Figures, Samples, disturbance, expect_exit, run_rounds, shown_command
 from ..site import SMALL_BYTES
 from ..table import RowResult, at_least, at_most, compare, median_of, number, ratio
 from .programs import PARALLEL, missing_fetchd_client, missing_modules
@@ -50,7 +50,8 @@ def run(bench: Bench) -> RowResult:
     spread_url = f"{bench.nginx.url}/small/000/{{:06d}}.bin"
     contenders = [_contender(script, url, count, spread=1) for script in SCRIPTS]
     contenders += [_contender(script, spread_url, count, spread=SPREAD) for script in SPREAD_SCRIPTS]
-    return _result(bench, run_rounds(bench, contenders), count)
+    samples = run_rounds(bench, contenders)
+    return _result(bench, samples, count)
 
 
 def _contender(script: _Script, url: str, count: int, *, spread: int) -> Contender:
@@ -92,6 +93,7 @@ def _result(bench: Bench, samples: list[Samples], count: int) -> RowResult:
             "CPU: times fetchd's",
         ),
         samples=samples,
+        notes=disturbance(samples),
     )  # fmt: skip
     for sample in samples:
         result.commands.append((sample.contender.name, shown_command(bench, sample.contender.command)))
