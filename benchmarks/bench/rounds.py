@@ -163,7 +163,7 @@ def disturbance(samples: Sequence[Samples]) -> list[str]:
     if not rounds:
         return []
     return [
-        f"{rounds} run{'s' if rounds > 1 else ''} shared the core with other programs: take these figures again on a quiet machine"
+        f"runs that shared the core with other programs: {rounds}; take these figures again when it is quiet"
     ]
 
 
