@@ -17,7 +17,7 @@ from pathlib import Path
 # A script's own folder is on the path, the repository is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.bench.machine import assign_cores, describe, scratch_folder
+from benchmarks.bench.machine import REPOSITORY, assign_cores, describe, scratch_folder
 from benchmarks.bench.nginx import Nginx
 from benchmarks.bench.process import BenchmarkError
 from benchmarks.bench.report import keep, render_summary
@@ -98,7 +98,8 @@ def main() -> int:
         shutil.rmtree(scratch, ignore_errors=True)
     print(render_summary(machine, results))
     if given.keep or (set(given.rows) == set(ROWS) and not given.quick):
-        say(f"kept as {keep(machine, results, given.rounds)}")
+        kept = keep(machine, results, 1 if given.quick else given.rounds)
+        say(f"kept as {kept.relative_to(REPOSITORY)}")
     return 0
 
 

@@ -27,7 +27,7 @@ def keep(machine: Sequence[tuple[str, str]], results: Sequence[RowResult], round
     """Write ``runs/<date>.md`` and ``.json``, return the former; the last run of a day stays."""
     today = datetime.date.today().isoformat()
     RUNS.mkdir(exist_ok=True)
-    text = [f"# Benchmarks of {today}, {rounds} rounds", "", render_summary(machine, results)]
+    text = [f"# Benchmarks of {today}, rounds: {rounds}", "", render_summary(machine, results)]
     text += [render(result) for result in results]
     kept = RUNS / f"{today}.md"
     kept.write_text("\n".join(text), encoding="utf-8")
