@@ -10,7 +10,6 @@ fires, whether it is still due. Cancelling and setting a timer for every read wo
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, Callable, Hashable
 from typing import Final
 
@@ -31,6 +30,7 @@ from .exceptions import (
 from .exchange import Exchange
 from .limits import LARGE_RECV_BYTES, RECV_BYTES
 from .timeouts import Timeout
+from .tls import is_truncation
 
 __all__ = ["Connection"]
 
@@ -276,7 +276,7 @@ class Connection:
 
     def _broken(self, exchange: Exchange, exc: OSError) -> None:
         """The socket failed: tell the exchange what that means for it."""
-        if isinstance(exc, ssl.SSLEOFError):
+        if is_truncation(exc):
             exchange.receive_eof(clean=False)
             return
         error: ClientError

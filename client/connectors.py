@@ -27,7 +27,7 @@ from .exceptions import (
 from .pool import Grant, Pool
 from .resolver import CachingResolver, Resolver, ThreadedResolver
 from .timeouts import Timeout
-from .tls import default_context, unverified_context
+from .tls import default_context, keep_truncation_visible, unverified_context
 from .urls import Origin
 
 __all__ = ["BaseConnector", "TCPConnector", "UnixConnector"]
@@ -85,6 +85,8 @@ class BaseConnector:
         self._force_close = force_close
         self._verify_ssl = verify_ssl is not False
         self._ssl_context = ssl_context
+        if ssl_context is not None:
+            keep_truncation_visible(ssl_context)
         self._connections: set[Connection] = set()  # open ones
         self._waiters: set[_Waiter] = set()
         self._loop: asyncio.AbstractEventLoop | None = None

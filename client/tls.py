@@ -48,8 +48,24 @@ def context_with_roots(cafile: Path) -> ssl.SSLContext:
 def _prepared(context: ssl.SSLContext) -> ssl.SSLContext:
     # A renegotiation in mid-write would make a write wait for a read; no server that is kept up asks for one.
     context.options |= ssl.OP_NO_RENEGOTIATION
+    keep_truncation_visible(context)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def keep_truncation_visible(context: ssl.SSLContext) -> None:
+    """Have *context* tell an end without close_notify from a clean one, for that is how a body without length is cut.
+
+    Python 3.11.0 to 3.11.3 switch it off in every new context (cpython#95494), and then a truncated body looks whole.
+    """
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0x80)
+
+
+def is_truncation(exc: OSError) -> bool:
+    """Whether *exc* says that the peer ended TLS without its close_notify, in the words of any OpenSSL 1.1 or 3."""
+    return isinstance(exc, ssl.SSLEOFError) or (
+        isinstance(exc, ssl.SSLError) and exc.reason == "UNEXPECTED_EOF_WHILE_READING"
+    )
 
 
 class TLSChannel(Channel):
