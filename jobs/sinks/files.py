@@ -120,17 +120,16 @@ class Folder:
 
     def publish(self, path: str) -> None:
         """Give the ``.part`` file of *path* its name. A file that has the name is replaced."""
-        for _ in range(_MAX_TRIES):
-            folder, name = self._locate(path)
+        try:
             try:
-                os.rename(name + PART_SUFFIX, name, src_dir_fd=folder, dst_dir_fd=folder)
-                return
-            except FileNotFoundError as exc:
-                if not self._forget_folders():
-                    raise self.failure(path + PART_SUFFIX, exc) from exc
-            except OSError as exc:
-                raise self.failure(path, exc) from exc
-        raise self._contended(path)
+                self._rename(path)
+            except FileNotFoundError:
+                self._forget_folders()  # perhaps ours are no longer the ones that have these names
+                self._rename(path)
+        except FileNotFoundError as exc:
+            raise self.failure(path + PART_SUFFIX, exc) from exc
+        except OSError as exc:
+            raise self.failure(path, exc) from exc
 
     def size(self, path: str) -> int | None:
         """Return the octets of the file *path*; None when there is none, or something that is no file.
@@ -183,6 +182,11 @@ class Folder:
             return PolicyError(path, f"the file system does not take the name ({os.strerror(code).lower()})")
         return LocalFailureError(self.root / path, code)
 
+    def is_empty(self) -> bool:
+        """Whether nothing is in the folder yet, apart from names that begin with a dot."""
+        with os.scandir(self._root_fd) as entries:
+            return all(entry.name.startswith(".") for entry in entries)
+
     def close(self) -> None:
         """Close all folders. Twice is once."""
         self._forget_folders()
@@ -210,10 +214,11 @@ class Folder:
                 self._forget_folders()  # somebody removed the folder that our descriptor stands for
             except OSError as exc:
                 raise self.failure(path + PART_SUFFIX, exc) from exc
-        raise self._contended(path)
+        raise CollisionError(path + PART_SUFFIX, "another program makes and removes it")
 
-    def _contended(self, path: str) -> CollisionError:
-        return CollisionError(path + PART_SUFFIX, "another program makes and removes it")
+    def _rename(self, path: str) -> None:
+        folder, name = self._locate(path)
+        os.rename(name + PART_SUFFIX, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _remove_quietly(self, path: str) -> None:
         """Remove a ``.part`` file after a failure, of which the caller will tell."""
@@ -292,14 +297,12 @@ class Folder:
             if oldest == self._last_head:  # a walk that fails half-way would leave it pointing there
                 self._last_head, self._last_fd = "", self._root_fd
 
-    def _forget_folders(self) -> bool:
-        """Close all folders but the root; return whether there were any."""
-        had = bool(self._folders)
+    def _forget_folders(self) -> None:
+        """Close all folders but the root."""
         for fd in self._folders.values():
             os.close(fd)
         self._folders.clear()
         self._last_head, self._last_fd = "", self._root_fd
-        return had
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -1,0 +1,192 @@
+"""What ended is put on disk and in the ledger, in batches, by one worker thread.
+
+    finished items -> [pending] -> batch: write small bodies to .part, commit finishing, rename -> callers are told
+                                         ^ marks the batch before as done in the same transaction
+
+Lives here: the batching, the thread, the order of the steps within a batch. Not here: what a row holds (``ledger``),
+how a file is made (``sinks``), what becomes of an item that failed (``run``).
+
+Why batches: a thread hop costs more than writing a small file, and a commit more than a row. Why natural ones: while
+the worker is busy the next batch gathers, so that a busy run has large batches and a quiet one loses no time.
+All calls on the ledger and on this folder object are made by the worker, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar
+
+from .exceptions import LocalFailureError, PolicyError
+from .ledger import Ledger, Row, State
+from .sinks import Folder
+
+__all__ = ["Entry", "Recorder"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BATCH_ITEMS: Final = 256
+"""Items a batch: one insert statement of the ledger takes as many."""
+MAX_PENDING_ITEMS: Final = 1024
+MAX_PENDING_BYTES: Final = 8 << 20
+"""What may wait for the worker, octets of small bodies: at 64 KiB a body, 128 of them."""
+GATHER_S: Final = 0.01
+"""Seconds a batch that is not full waits for more: nobody notices, and 64 slots on a fast host fill it."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One item's end on its way to the ledger.
+
+    Attributes:
+        row: What is to be recorded; state FINISHING for a file that is to get its name.
+        data: Content still to be written to ``.part``; None when it is there, or when there is none.
+        modified: Modification time of the file, seconds since 1970; None leaves it.
+        on_recorded: Called in the loop when it is recorded, with what went wrong with this item's file or None.
+    """
+
+    row: Row
+    data: bytes | None
+    modified: float | None
+    on_recorded: Callable[[PolicyError | None], None]
+
+
+class Recorder:
+    """Takes what ended and records it.
+
+    Args:
+        ledger: Open and ours; used by the worker only, through this object.
+        folder: As ``ledger``; another object than the one that the loop uses.
+
+    Attributes:
+        failure: What ended recording (LocalFailureError, LedgerError); None while all is well.
+    """
+
+    def __init__(self, ledger: Ledger, folder: Folder) -> None:
+        self._ledger = ledger
+        self._folder = folder
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="fetchd-recorder")
+        self._pending: list[Entry] = []
+        self._pending_bytes = 0
+        self._renamed: list[int] = []  # rows whose files have their names and that are not marked done yet
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._is_closing = False
+        self.failure: Exception | None = None
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run *function*, which uses the ledger or the folder, on the worker."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
+
+    def put(self, entry: Entry) -> None:
+        """Record *entry* with the next batch. Wait for ``has_room`` before making another."""
+        self._pending.append(entry)
+        self._pending_bytes += len(entry.data or b"")
+        if len(self._pending) >= MAX_PENDING_ITEMS or self._pending_bytes >= MAX_PENDING_BYTES:
+            self._room.clear()
+        self._news.set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be put without waiting."""
+        return self._room.is_set()
+
+    async def wait_for_room(self) -> None:
+        """Wait until the worker has caught up."""
+        await self._room.wait()
+
+    async def run(self) -> None:
+        """Record batch after batch until ``close``; ends with ``failure`` set when the disk or the ledger fails."""
+        while self.failure is None:
+            await self._news.wait()
+            self._news.clear()
+            if len(self._pending) < BATCH_ITEMS and not self._is_closing:
+                await asyncio.sleep(GATHER_S)
+            while self._pending and self.failure is None:
+                await self._record(self._take_batch())
+            if self._is_closing and not self._pending:
+                break
+        self._room.set()
+        await self._finish()
+
+    def close(self) -> None:
+        """Let ``run`` end when all that was put is recorded."""
+        self._is_closing = True
+        self._news.set()
+
+    def _take_batch(self) -> list[Entry]:
+        batch, self._pending = self._pending[:BATCH_ITEMS], self._pending[BATCH_ITEMS:]
+        self._pending_bytes -= sum(len(entry.data or b"") for entry in batch)
+        if len(self._pending) < MAX_PENDING_ITEMS and self._pending_bytes < MAX_PENDING_BYTES:
+            self._room.set()
+        return batch
+
+    async def _record(self, batch: Sequence[Entry]) -> None:
+        try:
+            problems = await self.call(self._settle, batch)
+        except Exception as exc:  # kept for the run, which raises it: the worker has nobody else to tell
+            self.failure = exc
+            return
+        for entry, problem in zip(batch, problems, strict=True):
+            entry.on_recorded(problem)
+
+    async def _finish(self) -> None:
+        try:
+            if self._renamed and self.failure is None:
+                await self.call(self._ledger.commit, (), self._renamed)
+        finally:
+            self._worker.shutdown(wait=True)
+
+    # On the worker.
+
+    def _settle(self, batch: Sequence[Entry]) -> list[PolicyError | None]:
+        """Write, commit, rename, in this order: see ``ledger`` for what a kill at each point leaves."""
+        problems = [self._write(entry) for entry in batch]
+        for entry, problem in zip(batch, problems, strict=True):
+            if problem is not None:
+                _make_failed(entry.row, problem)
+        self._ledger.commit([entry.row for entry in batch], self._renamed)
+        self._renamed = []
+        for index, entry in enumerate(batch):
+            if entry.row.state is State.FINISHING:
+                problems[index] = self._publish(entry)
+        return problems
+
+    def _write(self, entry: Entry) -> PolicyError | None:
+        if entry.data is None:
+            return None
+        try:
+            self._folder.write_part(entry.row.path, entry.data, modified=entry.modified)
+        except PolicyError as exc:
+            return exc
+        return None
+
+    def _publish(self, entry: Entry) -> PolicyError | None:
+        try:
+            self._folder.publish(entry.row.path)
+        except PolicyError as exc:
+            _make_failed(entry.row, exc)
+            self._ledger.commit([entry.row])
+            self._remove_part(entry.row.path)
+            return exc
+        self._renamed.append(entry.row.row)
+        return None
+
+    def _remove_part(self, path: str) -> None:
+        try:
+            self._folder.remove_part(path)
+        except (PolicyError, LocalFailureError):
+            return  # a leftover .part is harmless, and the failure that led here is what is told
+
+
+def _make_failed(row: Row, problem: PolicyError) -> None:
+    row.state = State.FAILED
+    row.size = 0
+    row.failure_class = "policy"
+    row.message = str(problem)
+    row.validator = row.total = None

@@ -1,0 +1,511 @@
+"""A run from manifest to summary: ties intake, scheduler, transfers and recorder together.
+
+    manifest -> [intake] -> scheduler -> attempts (one task a slot) -> recorder -> ledger, files
+                               ^------------- retry ----------'
+
+Lives here: who is woken when, what follows from an attempt's end, how a run ends early. Not here: every decision that
+can be made from values (``intake``, ``scheduler``, ``failures``, ``resume``).
+
+How much is in memory: what the scheduler wants (twice the slots, unless hosts bind it), what is in flight, and what the
+recorder holds; a slot does not start its next item while the recorder is behind, and no line is read that the scheduler
+does not want.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from fetchd.client import (
+    BaseConnector,
+    ClientSession,
+    TCPConnector,
+    Timeout,
+    UnixConnector,
+    context_with_roots,
+)
+
+from .events import (
+    Event,
+    ItemFinished,
+    ItemRetried,
+    ItemStarted,
+    Progress,
+    RunFinished,
+    RunStarted,
+    Snapshot,
+    Summary,
+)
+from .exceptions import LocalFailureError, PolicyError, SettingsError
+from .failures import Failure, FailureClass, classify, retry_delay, verdict
+from .intake import Admitted, Intake, derive_path
+from .items import Item, Outcome, Result
+from .ledger import Ledger, Row, State
+from .ledger_recovery import recover
+from .manifests import Batch, ManifestSource, open_manifest
+from .recorder import Entry, Recorder
+from .scheduler import Scheduler
+from .settings import RunSettings
+from .sinks import Folder
+from .transfer import AttemptFailedError, Fetched, Transfer
+
+__all__ = ["Run", "run"]
+
+TEMPLATE: Final = "{host}/{path}"
+# Free retries of an item whose host asks for less (429, 503 ...) or cannot be reached, before it fails after all.
+MAX_FREE_RETRIES: Final = 20
+# Seconds between two Progress events.
+PROGRESS_S: Final = 0.5
+# Idle connections are worth keeping for hosts that come round again, as far as descriptors go.
+_SOCKETS_PER_SLOT: Final = 2
+
+OnEvent = Callable[[Event], None]
+
+
+async def run(settings: RunSettings, on_event: OnEvent | None = None) -> Summary:
+    """Fetch every item of a manifest and say how it went. Started again with the same folder, it goes on.
+
+    Args:
+        settings: What to do.
+        on_event: Called with each event as it happens, in the loop's thread; it must not block.
+
+    Raises:
+        ManifestError: The manifest cannot be read.
+        SettingsError: The settings do not fit the folder, or the certificates cannot be loaded.
+        LedgerError: The ledger cannot be used; LedgerLockedError: another run works in the folder.
+        LocalFailureError: The folder cannot be made. Later, a full disk ends the run with a summary that says so.
+    """
+    return await Run(settings, on_event).execute()
+
+
+class Run:
+    """One run; for callers who want to stop it. ``execute`` once."""
+
+    def __init__(self, settings: RunSettings, on_event: OnEvent | None = None) -> None:
+        self._settings = settings
+        self._on_event = on_event
+        self._counts: Counter[Result] = Counter()
+        self._failures: Counter[FailureClass] = Counter()
+        self._skips: Counter[str] = Counter()
+        self._read = 0
+        self._received = 0
+        self._started_at = 0.0
+        self._stopped_by: str | None = None
+        self._local_failure: str | None = None
+        self._manifest_done = False
+        self._slots: set[asyncio.Task[None]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        self._wake: asyncio.TimerHandle | None = None
+        self._wants_more = asyncio.Event()
+        self._is_over = asyncio.Event()
+        self._scheduler = Scheduler(settings.concurrency, settings.per_host, window=settings.window)
+
+    # For callers.
+
+    def stop(self, reason: str = "signal") -> None:
+        """Start nothing more, let go of what is in flight (what came of it is kept), and end in order."""
+        if self._stopped_by is None:
+            self._stopped_by = reason
+            self._end_early()
+
+    def snapshot(self) -> Snapshot:
+        """Where the run stands now."""
+        scheduler = self._scheduler
+        return Snapshot(
+            read=self._read,
+            done=self._counts[Result.DONE],
+            skipped=self._counts[Result.SKIPPED],
+            failed=self._counts[Result.FAILED],
+            invalid=self._counts[Result.INVALID],
+            in_flight=scheduler.in_flight,
+            queued=scheduler.queued,
+            delayed=scheduler.delayed,
+            bytes=self._received,
+            manifest_done=self._manifest_done,
+            slow_hosts=tuple(scheduler.longest_queues(3)),
+        )
+
+    async def execute(self) -> Summary:
+        """Do the run; see ``run``."""
+        settings = self._settings
+        self._loop = asyncio.get_running_loop()
+        self._started_at = time.monotonic()
+        async with open_manifest(settings.manifest) as source:
+            connector = self._connector()
+            folder = Folder(settings.output)
+            try:
+                with (
+                    Folder(settings.output) as recorder_folder,
+                    Ledger.open(settings.output, template=TEMPLATE, derive=derive_path) as ledger,
+                ):
+                    recover(ledger, folder)
+                    async with self._session(connector) as session:
+                        return await self._execute(source, session, folder, ledger, recorder_folder)
+            finally:
+                folder.close()
+
+    def _connector(self) -> BaseConnector:
+        settings = self._settings
+        limit = settings.concurrency * _SOCKETS_PER_SLOT
+        verify = False if settings.insecure else None
+        try:
+            context = None if settings.cacert is None else context_with_roots(settings.cacert)
+        except OSError as exc:
+            raise SettingsError(f"cannot load certificates from {settings.cacert}: {exc}") from exc
+        if settings.unix_socket is not None:
+            return UnixConnector(str(settings.unix_socket), limit=limit, verify_ssl=verify, ssl_context=context)
+        return TCPConnector(limit=limit, verify_ssl=verify, ssl_context=context)
+
+    def _session(self, connector: BaseConnector) -> ClientSession:
+        settings = self._settings
+        headers = [("Accept-Encoding", "identity"), *settings.headers]
+        if settings.user_agent is not None:
+            headers.append(("User-Agent", settings.user_agent))
+        try:
+            return ClientSession(
+                connector=connector,
+                headers=headers,
+                auto_decompress=False,
+                max_body_bytes=settings.max_bytes,
+                timeout=Timeout(
+                    connect=settings.connect_timeout,
+                    first_byte=settings.first_byte_timeout,
+                    idle_read=settings.idle_timeout,
+                    idle_write=settings.idle_timeout,
+                ),
+            )
+        except ValueError as exc:
+            raise SettingsError(str(exc)) from exc
+
+    async def _execute(
+        self, source: ManifestSource, session: ClientSession, folder: Folder, ledger: Ledger, recorder_folder: Folder
+    ) -> Summary:
+        settings = self._settings
+        ledger.begin_run(settings.manifest, time.time())
+        self._recorder = Recorder(ledger, recorder_folder)
+        self._transfer = Transfer(session, folder, self._note_partial, settings.timeout)
+        self._intake = Intake(
+            on_collision=settings.on_collision,
+            run=ledger.run,
+            size_of=folder.size,
+            part_size_of=folder.part_size,
+            is_fresh=folder.is_empty(),
+        )
+        self._emit(RunStarted(settings.output))
+        recording = asyncio.create_task(self._recorder.run())
+        recording.add_done_callback(lambda _: self._recorder_ended())
+        progress = asyncio.create_task(self._tell_progress())
+        self._reader = asyncio.create_task(self._read_manifest(source, ledger))
+        try:
+            await self._is_over.wait()
+        finally:
+            await self._end(recording, progress)
+        if self._reader.done() and not self._reader.cancelled():
+            self._reader.result()
+        self._raise_unexpected(recording)
+        summary = self._summary(source)
+        if self._recorder.failure is None:
+            ledger.end_run(time.time(), _as_json(summary))
+        self._emit(Progress(self.snapshot()))
+        self._emit(RunFinished(summary))
+        return summary
+
+    async def _end(self, recording: asyncio.Task[None], progress: asyncio.Task[None]) -> None:
+        """Let everything come to its end, whatever brought us here; nothing that is recorded is lost."""
+        if self._wake is not None:
+            self._wake.cancel()
+        progress.cancel()
+        tasks = {progress, *self._slots}
+        if self._reader is not None:
+            self._reader.cancel()
+            tasks.add(self._reader)
+        for task in self._slots:
+            task.cancel()
+        await asyncio.wait(tasks)
+        self._recorder.close()
+        await asyncio.wait((recording,))
+
+    def _raise_unexpected(self, recording: asyncio.Task[None]) -> None:
+        """Raise what ended the run and is no failure of this machine: a fault of ours, or of the ledger."""
+        recording.result()
+        failure = self._recorder.failure
+        if failure is not None and not isinstance(failure, LocalFailureError):
+            raise failure
+
+    # The manifest.
+
+    async def _read_manifest(self, source: ManifestSource, ledger: Ledger) -> None:
+        try:
+            async for batch in source:
+                await self._admit(batch, ledger)
+                self._pump()
+                while not self._scheduler.wants_more or not self._recorder.has_room:
+                    self._wants_more.clear()
+                    await self._wants_more.wait()
+                    await self._recorder.wait_for_room()
+            self._manifest_done = True
+        except LocalFailureError as exc:
+            self._fail_locally(exc)
+        except Exception:
+            self._is_over.set()  # execute() raises it once everything is in order
+            raise
+        self._pump()
+
+    async def _admit(self, batch: Batch, ledger: Ledger) -> None:
+        intake, admitted = self._intake, Admitted()
+        items = intake.parse(batch, admitted)
+        while items:
+            known = await self._recorder.call(ledger.lookup, intake.wanted(items))
+            items = intake.judge(items, known, admitted)
+        self._read += len(batch)
+        now = self._loop.time()
+        for item in admitted.items:
+            self._scheduler.add(item, now)
+        for outcome in admitted.outcomes:
+            if outcome.result is Result.FAILED and outcome.failure is not None:
+                self._record_failure(outcome.item, outcome.failure, 0.0)
+            else:
+                self._finish(outcome)
+
+    # Slots.
+
+    def _pump(self) -> None:
+        """Start what may start, and see whether the run is over. Called whenever something has changed."""
+        if self._is_ending:
+            return
+        now = self._loop.time()
+        scheduler = self._scheduler
+        while self._recorder.has_room and (item := scheduler.next(now)) is not None:
+            slot = self._loop.create_task(self._work(item))
+            self._slots.add(slot)
+            slot.add_done_callback(self._slot_ended)
+        for item, failure in scheduler.take_given_up():
+            self._record_failure(item, failure, 0.0)
+        self._set_wake(scheduler.wake_at(), now)
+        if scheduler.wants_more:
+            self._wants_more.set()
+        if self._manifest_done and not (scheduler.queued or scheduler.delayed or scheduler.in_flight):
+            self._is_over.set()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._is_over.is_set()
+
+    def _set_wake(self, at: float | None, now: float) -> None:
+        """Be called again when time alone can let something start; a moment that has come is a turn of the loop away."""
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if at is not None:
+            self._wake = self._loop.call_at(max(at, now + 0.001), self._pump)
+
+    def _slot_ended(self, slot: asyncio.Task[None]) -> None:
+        self._slots.discard(slot)
+        if not slot.cancelled() and slot.exception() is not None:
+            self._is_over.set()
+        else:
+            self._pump()
+
+    async def _work(self, item: Item | None) -> None:
+        """One slot: item after item, until nothing may start."""
+        while item is not None:
+            await self._try(item)
+            if not self._recorder.has_room:
+                await self._recorder.wait_for_room()
+            if self._is_ending:
+                return
+            item = self._scheduler.next(self._loop.time())
+            if item is not None and self._scheduler.wants_more:
+                self._wants_more.set()
+
+    async def _try(self, item: Item) -> None:
+        """One attempt and what follows from it."""
+        started = time.time()
+        if self._on_event is not None:
+            self._on_event(ItemStarted(item))
+        try:
+            fetched = await self._transfer.attempt(item)
+        except AttemptFailedError as exc:
+            self._attempt_failed(item, exc.failure, started)
+        except PolicyError as exc:
+            self._attempt_failed(item, Failure(FailureClass.POLICY, str(exc)), started)
+        except LocalFailureError as exc:
+            self._scheduler.release(item, self._loop.time())
+            self._fail_locally(exc)
+        except asyncio.CancelledError:
+            self._scheduler.release(item, self._loop.time())
+            raise
+        except Exception as exc:  # the item boundary: one item never ends a run
+            message = f"{type(exc).__name__}: {exc}"
+            self._attempt_failed(item, Failure(classify(exc), message), started)
+        else:
+            self._fetched(item, fetched, started)
+
+    def _fetched(self, item: Item, fetched: Fetched, started: float) -> None:
+        self._received += fetched.received
+        self._scheduler.done(item, self._loop.time())
+        row = self._row(item, State.FINISHING, started)
+        row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
+
+        def on_recorded(problem: PolicyError | None) -> None:
+            item.row = row.row
+            self._intake.release(item)
+            if problem is None:
+                self._finish(
+                    Outcome(
+                        item,
+                        Result.DONE,
+                        size=fetched.size,
+                        seconds=row.seconds,
+                        status=fetched.status,
+                        final_url=fetched.final_url,
+                    )
+                )
+            else:
+                failure = Failure(FailureClass.POLICY, str(problem), fetched.status)
+                self._finish(Outcome(item, Result.FAILED, failure, seconds=row.seconds, status=fetched.status))
+
+        self._recorder.put(Entry(row, fetched.data, fetched.modified, on_recorded))
+
+    def _attempt_failed(self, item: Item, failure: Failure, started: float) -> None:
+        """Try again, or not: see ``failures.verdict``."""
+        now = self._loop.time()
+        judged = verdict(failure)
+        if judged.counts:
+            item.attempts += 1
+        else:
+            item.throttles += 1
+        tries_left = item.attempts <= self._settings.retries and item.throttles <= MAX_FREE_RETRIES
+        if not judged.retry or not tries_left:
+            self._scheduler.done(item, now, failure)
+            self._record_failure(item, failure, started)
+            return
+        tries = item.attempts if judged.counts else item.throttles
+        delay = retry_delay(tries, failure.retry_after, random.random, base=judged.base_delay)
+        self._scheduler.retry(item, now, failure, delay)
+        self._emit(ItemRetried(item, failure, delay, now))
+
+    def _record_failure(self, item: Item, failure: Failure, started: float) -> None:
+        row = self._row(item, State.FAILED, started)
+        row.status, row.failure_class, row.message = failure.status, failure.failure_class.value, failure.message
+        if item.resume is not None and item.resume.offset:
+            self._keep_resume(row, item)
+
+        def on_recorded(_: PolicyError | None) -> None:
+            item.row = row.row
+            self._intake.release(item)
+            self._finish(Outcome(item, Result.FAILED, failure, seconds=row.seconds, status=failure.status))
+
+        self._recorder.put(Entry(row, None, None, on_recorded))
+
+    async def _note_partial(self, item: Item) -> None:
+        """Have the ledger know how to go on with *item* before its first octet is written."""
+        row = self._row(item, State.PARTIAL, time.time())
+        self._keep_resume(row, item)
+        recorded: asyncio.Future[None] = self._loop.create_future()
+
+        def on_recorded(_: PolicyError | None) -> None:
+            item.row = row.row
+            if not recorded.done():
+                recorded.set_result(None)
+
+        self._recorder.put(Entry(row, None, None, on_recorded))
+        await recorded
+
+    def _row(self, item: Item, state: State, started: float) -> Row:
+        now = time.time()
+        return Row(
+            item.url,
+            item.path,
+            state,
+            derived=item.name is None,
+            row=item.row,
+            attempts=item.attempts + item.throttles + (state is State.FINISHING),
+            line=item.line,
+            started=started or now,
+            seconds=now - started if started else 0.0,
+        )
+
+    def _keep_resume(self, row: Row, item: Item) -> None:
+        point = item.resume
+        assert point is not None, "called for an item that can be gone on with"
+        row.validator, row.total = point.validator, point.total
+        row.final_url = None if point.final_url == item.shown_url else point.final_url
+
+    # Ends.
+
+    def _finish(self, outcome: Outcome) -> None:
+        """Account for an item, once."""
+        self._counts[outcome.result] += 1
+        if outcome.result is Result.FAILED and outcome.failure is not None:
+            self._failures[outcome.failure.failure_class] += 1
+        elif outcome.result is Result.SKIPPED:
+            self._skips[outcome.reason] += 1
+        if self._on_event is not None:
+            self._on_event(ItemFinished(outcome))
+
+    def _fail_locally(self, exc: LocalFailureError) -> None:
+        if self._local_failure is None:
+            self._local_failure = str(exc)
+            self.stop("local failure")
+
+    def _recorder_ended(self) -> None:
+        failure = self._recorder.failure
+        if isinstance(failure, LocalFailureError):
+            self._fail_locally(failure)
+        elif failure is not None:
+            self._is_over.set()
+
+    def _end_early(self) -> None:
+        self._is_over.set()
+
+    async def _tell_progress(self) -> None:
+        if self._on_event is None:
+            return
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            self._emit(Progress(self.snapshot()))
+
+    def _emit(self, event: Event) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def _summary(self, source: ManifestSource) -> Summary:
+        ended = sum(self._counts.values())
+        return Summary(
+            read=self._read,
+            done=self._counts[Result.DONE],
+            skipped=self._counts[Result.SKIPPED],
+            failed=self._counts[Result.FAILED],
+            invalid=self._counts[Result.INVALID],
+            left=self._read - ended,
+            unread=not self._manifest_done,
+            bytes=self._received,
+            seconds=time.monotonic() - self._started_at,
+            failures=dict(self._failures),
+            skip_reasons=dict(self._skips),
+            stopped_by=self._stopped_by,
+            local_failure=self._local_failure,
+        )
+
+
+def _as_json(summary: Summary) -> dict[str, object]:
+    return {
+        "read": summary.read,
+        "done": summary.done,
+        "skipped": summary.skipped,
+        "failed": summary.failed,
+        "invalid": summary.invalid,
+        "left": summary.left,
+        "unread": summary.unread,
+        "bytes": summary.bytes,
+        "seconds": round(summary.seconds, 3),
+        "failures": {str(name): count for name, count in summary.failures.items()},
+        "skip_reasons": dict(summary.skip_reasons),
+        "stopped_by": summary.stopped_by,
+        "local_failure": summary.local_failure,
+    }

@@ -1,0 +1,77 @@
+"""What a run is asked to do: one frozen value, checked when it is made. Nothing here reads files or the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from .exceptions import SettingsError
+
+__all__ = ["OnCollision", "RunSettings"]
+
+OnCollision = Literal["error", "skip", "number"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """The settings of a run.
+
+    Attributes:
+        manifest: Path of the manifest; ``-`` is standard input.
+        output: Folder that the files go to, made if it is not there. Default ``downloads``.
+        concurrency: Attempts under way at a time. Default 64.
+        per_host: Attempts under way at a time at one host (name and port). Default 6, as browsers do.
+        retries: Attempts after the first that an item gets for failures that count. Default 4.
+        timeout: Seconds for one attempt as a whole; None, the default, is no bound.
+        connect_timeout: Seconds for DNS, TCP and TLS together. Default 30.
+        first_byte_timeout: Seconds from the request sent to the response head. Default 60.
+        idle_timeout: Seconds without an octet. Default 60.
+        max_bytes: Largest body that is taken, octets; None, the default, is no bound.
+        headers: Request fields on top of the default ones.
+        user_agent: User-Agent; None is the client's own.
+        insecure: Take any certificate. Default False.
+        cacert: File of certificates (PEM) to trust in place of the system's; None for the system's.
+        unix_socket: Connect to this socket whatever host the URL names; None to connect by TCP.
+        on_collision: What happens to an item whose path another item has: ``error`` (it fails as policy), ``skip``,
+            or ``number`` (it gets a suffix that follows from its URL). Default ``error``.
+        window: Items that wait in memory at most. Default 100,000.
+
+    Raises:
+        SettingsError: A value out of range, or two that exclude each other.
+    """
+
+    manifest: str
+    output: Path = Path("downloads")
+    concurrency: int = 64
+    per_host: int = 6
+    retries: int = 4
+    timeout: float | None = None
+    connect_timeout: float = 30.0
+    first_byte_timeout: float = 60.0
+    idle_timeout: float = 60.0
+    max_bytes: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    user_agent: str | None = None
+    insecure: bool = False
+    cacert: Path | None = None
+    unix_socket: Path | None = None
+    on_collision: OnCollision = "error"
+    window: int = 100_000
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "per_host", "window"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        if self.retries < 0:
+            raise SettingsError(f"retries is {self.retries}; expected 0 or more")
+        if self.max_bytes is not None and self.max_bytes < 0:
+            raise SettingsError(f"max_bytes is {self.max_bytes}; expected 0 or more")
+        for name in ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"{name} is {value:g} s; expected more than 0")
+        if self.on_collision not in get_args(OnCollision):
+            raise SettingsError(f"on_collision is {self.on_collision!r}; expected one of {get_args(OnCollision)}")
+        if self.insecure and self.cacert is not None:
+            raise SettingsError("insecure and cacert exclude each other: one trusts anybody, the other these only")

@@ -1,0 +1,232 @@
+"""One attempt at one item: request, what the answer means, content to memory or to the ``.part`` file, its length.
+
+Lives here: the order of the steps of an attempt. Not here: what a failure means (``failures.py``), what an answer to
+a resumed request means (``resume.py``), when a file gets its name (``recorder.py``), who is tried when
+(``scheduler.py``).
+
+A body that has come whole with its head, or is known to be small, stays in memory and is written later with others
+of its kind. Any other body goes to its ``.part`` file straight from the socket. Before its first octet the ledger has
+what is needed to go on with it: the old octets are gone, then the new validator is recorded, then writing begins, so
+that a kill at any moment leaves no validator beside octets of another representation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fetchd.client import ClientError, ClientResponse, ClientSession
+
+from .failures import Failure, FailureClass, classify, classify_status, parse_retry_after
+from .httpdates import parse_http_date
+from .items import Item
+from .resume import Decision, ResumePoint, Step, resume_decision, resume_fields, validator_of
+from .sinks import Folder
+from .targets import without_userinfo
+
+__all__ = ["SMALL_BODY_BYTES", "AttemptFailedError", "Fetched", "Transfer"]
+
+SMALL_BODY_BYTES: Final = 65_536
+"""Octets up to which a body of known length is read into memory: at 64 attempts under way 4 MiB in all."""
+
+PARTIAL_ROW_BYTES: Final = 1_048_576
+"""Octets from which on it pays to have the ledger remember how to go on with a body after a kill."""
+
+
+class AttemptFailedError(Exception):
+    """An attempt failed; the run decides what follows.
+
+    Attributes:
+        failure: How.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+@dataclass(slots=True)
+class Fetched:
+    """A body that came whole.
+
+    Attributes:
+        size: Octets of the whole file.
+        data: The content, to be written; None when it is in the ``.part`` file.
+        status: Status code of the answer.
+        received: Octets of content that this attempt brought.
+        final_url: Where redirections led; None when that is the item's URL.
+        modified: Last-Modified, seconds since 1970; None when it was not told.
+    """
+
+    size: int
+    data: bytes | None
+    status: int
+    received: int
+    final_url: str | None = None
+    modified: float | None = None
+
+
+class Transfer:
+    """Makes attempts for a run.
+
+    Args:
+        session: Asks for identity and decodes nothing.
+        folder: Where ``.part`` files are; used in the loop's thread alone.
+        note_partial: Has the ledger remember an item whose ``resume`` was just set; returns when it does.
+        timeout: Seconds for one attempt; None is no bound.
+    """
+
+    def __init__(
+        self,
+        session: ClientSession,
+        folder: Folder,
+        note_partial: Callable[[Item], Awaitable[None]],
+        timeout: float | None,
+    ) -> None:
+        self._session = session
+        self._folder = folder
+        self._note_partial = note_partial
+        self._timeout = timeout
+
+    async def attempt(self, item: Item) -> Fetched:
+        """Fetch *item* once, going on from ``item.resume`` if it is set. Sets ``item.resume`` for the next attempt.
+
+        Raises:
+            AttemptFailedError: Whatever was wrong with the answer or on the way to it.
+            JobError: The folder refuses (LocalFailureError ends the run, PolicyError the item).
+        """
+        status: list[int] = []
+        try:
+            if self._timeout is None:
+                return await self._fetch(item, status)
+            async with asyncio.timeout(self._timeout) as scope:
+                return await self._fetch(item, status)
+        except ClientError as exc:
+            failure = Failure(classify(exc), str(exc), status[0] if status else None)
+            raise AttemptFailedError(failure) from exc
+        except TimeoutError as exc:
+            if not scope.expired():
+                raise
+            message = f"the attempt took longer than {self._timeout:g} s"
+            raise AttemptFailedError(
+                Failure(FailureClass.TIMEOUT_TOTAL, message, status[0] if status else None)
+            ) from exc
+        raise AssertionError("asyncio.timeout lets nothing pass silently")
+
+    async def _fetch(self, item: Item, seen_status: list[int]) -> Fetched:
+        point = item.resume
+        if point is None:
+            context = self._session.get(item.url)
+        else:
+            context = self._session.get(item.url, headers=resume_fields(point))
+        async with context as response:
+            status = response.status
+            seen_status.append(status)
+            if status == 200 and point is None:
+                return await self._take_whole(item, response)
+            decision = self._decide(point, response)
+            if decision.step is Step.APPEND and point is not None:
+                return await self._append(item, response, point, decision.total)
+            if decision.step is Step.RESTART:
+                return await self._take_whole(item, response)
+            if decision.step is Step.COMPLETE and point is not None:
+                return Fetched(point.offset, None, status, 0, _final_url(item, response))
+        # What is here is of no use any more. Ask for the whole at once: nothing was wrong with the host.
+        item.resume = None
+        seen_status.clear()
+        return await self._fetch(item, seen_status)
+
+    def _decide(self, point: ResumePoint | None, response: ClientResponse) -> Decision:
+        """What to do with an answer that is not simply the whole.
+
+        Raises:
+            AttemptFailedError: It is a failure whatever was asked for.
+        """
+        status = response.status
+        decision = resume_decision(point, status, response.headers)
+        if decision.step is not Step.REFUSE:
+            return decision
+        if point is not None and status in (206, 412, 416):
+            return decision
+        message = f"status {status} {response.reason}".rstrip()
+        if 200 <= status <= 299:
+            raise AttemptFailedError(Failure(FailureClass.PROTOCOL, decision.reason, status))
+        retry_after = response.headers.get("Retry-After")
+        seconds = None if retry_after is None else parse_retry_after(retry_after, time.time())
+        failure_class = classify_status(status) or FailureClass.PROTOCOL
+        raise AttemptFailedError(Failure(failure_class, message, status, seconds))
+
+    async def _take_whole(self, item: Item, response: ClientResponse) -> Fetched:
+        item.resume = None
+        length = response.content_length
+        if response.is_complete or (length is not None and length <= SMALL_BODY_BYTES):
+            data = await response.read()
+            final_url = _final_url(item, response)
+            return Fetched(len(data), data, response.status, len(data), final_url, _modified(response.raw_headers))
+        fd = self._folder.open_part(item.path)
+        return await self._stream(item, response, fd, 0, length)
+
+    async def _append(
+        self, item: Item, response: ClientResponse, point: ResumePoint, total: int | None
+    ) -> Fetched:
+        fd = self._folder.open_part(item.path, resume=True)
+        if os.fstat(fd).st_size < point.offset:
+            os.close(fd)
+            item.resume = None
+            message = f"the .part file is shorter than the {point.offset} octets it had; it is fetched anew"
+            raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
+        os.ftruncate(fd, point.offset)
+        return await self._stream(item, response, fd, point.offset, total)
+
+    async def _stream(
+        self, item: Item, response: ClientResponse, fd: int, offset: int, total: int | None
+    ) -> Fetched:
+        """Write the content to *fd* from *offset* on. Whatever happens, ``item.resume`` says what can be gone on with."""
+        try:
+            if offset == 0:
+                await self._remember(item, response, total)
+            size = offset
+            try:
+                await response.save(fd, offset=offset)
+            except ClientError:
+                raise
+            except OSError as exc:
+                raise self._folder.failure(item.path, exc) from exc
+            finally:
+                size = os.fstat(fd).st_size
+                if item.resume is not None:
+                    item.resume = ResumePoint(size, item.resume.validator, total, item.resume.final_url)
+            if total is not None and size != total:
+                message = f"incomplete content: the server sent less than asked for, {size} of {total} octets are here"
+                raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
+            modified = _modified(response.raw_headers)
+            if modified is not None:
+                os.utime(fd, (modified, modified))
+            return Fetched(size, None, response.status, size - offset, _final_url(item, response), modified)
+        finally:
+            os.close(fd)
+
+    async def _remember(self, item: Item, response: ClientResponse, total: int | None) -> None:
+        validator = validator_of(response.headers)
+        if validator is None:
+            return
+        item.resume = ResumePoint(0, validator, total, without_userinfo(str(response.url)))
+        if total is None or total >= PARTIAL_ROW_BYTES:
+            await self._note_partial(item)
+
+
+def _final_url(item: Item, response: ClientResponse) -> str | None:
+    return without_userinfo(str(response.url)) if response.history else None
+
+
+def _modified(fields: tuple[tuple[bytes, bytes], ...]) -> float | None:
+    """Last-Modified in seconds since 1970 (RFC 9110 section 8.8.2); None when absent, nonsense or before 1970."""
+    for name, value in fields:
+        if len(name) == 13 and name.lower() == b"last-modified":
+            seconds = parse_http_date(value.decode("latin-1").strip())
+            return seconds if seconds is not None and seconds >= 0 else None
+    return None
