@@ -54,16 +54,15 @@ _DIGITS = re.compile(r"-?[0-9]+")
 _ESCAPED = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
 _FLAGS = frozenset({"secure", "httponly"})
 
-# Section 5.1.1: what stands between the tokens of a date, and what a token starts with.
+# Section 5.1.1: what stands between the tokens of a date, and what a token starts with, in the order
+# in which the parts are looked for.
 _DATE_DELIMITERS = re.compile(r"[\t\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
-_TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
-_DAY_OF_MONTH = re.compile(r"([0-9]{1,2})(?![0-9])")
-_YEAR = re.compile(r"([0-9]{2,4})(?![0-9])")
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
-    )
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE_PARTS = {
+    "time": re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])"),
+    "day": re.compile(r"([0-9]{1,2})(?![0-9])"),
+    "month": re.compile(f"({'|'.join(_MONTHS)})", re.ASCII | re.IGNORECASE),
+    "year": re.compile(r"([0-9]{2,4})(?![0-9])"),
 }
 
 # A cookie of this domain is sent to every host; no host has an empty name.
@@ -296,32 +295,21 @@ def parse_set_cookie(text: str, url: URL, now: float) -> Cookie | None:
     if split is None:
         return None
     name, value, attributes = split
-    cookie = Cookie(name, value, "", "", None, now, last_access_time=now)
-    has_max_age = False
-    for attribute, content in attributes:
-        # The last of each name counts; one that makes no sense is ignored, so that an earlier stands.
-        if attribute == "expires" and not has_max_age:
-            expires = parse_cookie_date(content)
-            cookie.expiry_time = cookie.expiry_time if expires is None else expires
-        elif attribute == "max-age" and _DIGITS.fullmatch(content):
-            has_max_age = True
-            cookie.expiry_time = _from_max_age(int(content), now)
-        elif attribute == "domain" and content:
-            cookie.domain = content.removeprefix(".").lower()
-        elif attribute == "path":
-            cookie.path = content
-        elif attribute == "secure":
-            cookie.secure = True
-        elif attribute == "httponly":
-            cookie.http_only = True
-    if not cookie.path.startswith("/"):
-        cookie.path = default_path(url.raw_path)
+    last = dict(attributes)
+    path = last.get("path", "")
+    cookie = Cookie(
+        name,
+        value,
+        # An empty Domain is ignored, so that one before it stands.
+        next((text for key, text in reversed(attributes) if key == "domain" and text), ""),
+        path if path.startswith("/") else default_path(url.raw_path),
+        _expiry_time(attributes, now),
+        creation_time=now,
+        secure="secure" in last,
+        http_only="httponly" in last,
+        last_access_time=now,
+    )
     return cookie if _settle_domain(cookie, host) else None
-
-
-def _from_max_age(delta: int, now: float) -> float:
-    """Section 5.2.2: not positive means the earliest time there is."""
-    return now + min(delta, _MAX_DELTA) if delta > 0 else 0.0
 
 
 def domain_match(host: str, domain: str) -> bool:
@@ -359,28 +347,25 @@ def parse_cookie_date(text: str) -> float | None:
     Source: RFC 6265 section 5.1.1: the first token that looks like a time, a day, a month, a year
     each wins; weekday and zone are read over.
     """
-    clock = day = month = year = None
+    found: dict[str, re.Match[str]] = {}
     for token in _DATE_DELIMITERS.split(text):
-        if clock is None and (match := _TIME.match(token)):
-            clock = (int(match[1]), int(match[2]), int(match[3]))
-        elif day is None and (match := _DAY_OF_MONTH.match(token)):
-            day = int(match[1])
-        elif month is None and (found := _MONTHS.get(token[:3].lower())):
-            month = found
-        elif year is None and (match := _YEAR.match(token)):
-            year = int(match[1])
-    if clock is None or day is None or month is None or year is None:
+        for part, pattern in _DATE_PARTS.items():
+            if part not in found and (match := pattern.match(token)):
+                found[part] = match
+                break
+    if len(found) < len(_DATE_PARTS):
         return None
+    hour, minute, second = map(int, found["time"].groups())
+    year = int(found["year"][1])
     if year <= 99:
         year += 1900 if year >= 70 else 2000
-    hour, minute, second = clock
     if year < 1601 or hour > 23 or minute > 59 or second > 59:
         return None
     try:
-        date(year, month, day)
+        day = date(year, _MONTHS.index(found["month"][1].lower()) + 1, int(found["day"][1]))
     except ValueError:
         return None
-    return float(timegm((year, month, day, hour, minute, second)))
+    return float(timegm((*day.timetuple()[:3], hour, minute, second)))
 
 
 def simple_cookies(set_cookie: Iterable[str]) -> SimpleCookie:
@@ -432,12 +417,26 @@ def _split_set_cookie(text: str) -> tuple[str, str, list[tuple[str, str]]] | Non
     return name, value.strip(" \t"), attributes
 
 
+def _expiry_time(attributes: list[tuple[str, str]], now: float) -> float | None:
+    """Section 5.3 step 3: Max-Age wins over Expires; of each the last that makes sense counts."""
+    expires = max_age = None
+    for attribute, content in attributes:
+        if attribute == "max-age" and _DIGITS.fullmatch(content):
+            max_age = int(content)
+        elif attribute == "expires":
+            seconds = parse_cookie_date(content)
+            expires = expires if seconds is None else seconds
+    if max_age is None:
+        return expires
+    return now + min(max_age, _MAX_DELTA) if max_age > 0 else 0.0
+
+
 def _settle_domain(cookie: Cookie, host: str) -> bool:
     """Section 5.3 steps 5 and 6: whether *host* may set the cookie, and for whom besides itself.
 
     A domain without a dot stands for a public suffix: the host that is one may set it for itself.
     """
-    domain = cookie.domain
+    domain = cookie.domain = cookie.domain.removeprefix(".").lower()
     if not domain or (domain == host and ("." not in host or _is_address(host))):
         cookie.domain = host
         return True

@@ -123,6 +123,7 @@ def test_years_of_two_digits_lie_between_1970_and_2069(text: str, year: int) -> 
         "06 Nov 1994 008:49:37",
         "06 Nov 1994 ٠٨:49:37",
         "06 Nob 1994 08:49:37",
+        "06 \u017fep 1994 08:49:37",
         "784111777",
         "1994-11-06T08:49:37Z",
     ],
