@@ -338,7 +338,8 @@ class Scheduler:
         lane.armed_at = when
         heapq.heappush(self._wakes, (when, next(self._serial), lane))
         if len(self._wakes) > 2 * len(self._lanes) + 64:
-            self._wakes = [wake for wake in self._wakes if wake[0] == wake[2].armed_at]
+            # In place: `_wake` may be in the midst of it.
+            self._wakes[:] = [wake for wake in self._wakes if wake[0] == wake[2].armed_at]
             heapq.heapify(self._wakes)
 
     # --- lanes come and go

@@ -360,6 +360,20 @@ def test_retry_after_of_an_answer_that_is_no_failure_gates_the_host_too() -> Non
     assert len(start_all(scheduler, 10.0)) == 2
 
 
+@pytest.mark.parametrize(
+    ("failure_class", "status"), [(FailureClass.HTTP_5XX, 500), (FailureClass.REDIRECT, 302)]
+)
+def test_retry_after_of_any_failure_gates_the_host(failure_class: FailureClass, status: int) -> None:
+    """Also where the class alone would not slow the host."""
+    scheduler = a_scheduler(per_host=1)
+    for item in items("a", 2):
+        scheduler.add(item, 0.0)
+    (first,) = start_all(scheduler, 0.0)
+    scheduler.done(first, 1.0, Failure(failure_class, "later", status, 30.0))
+    assert start_all(scheduler, 30.9) == []
+    assert len(start_all(scheduler, 31.0)) == 1
+
+
 def test_a_host_without_items_can_be_gated() -> None:
     """Items that come for it later wait."""
     scheduler = a_scheduler()
@@ -556,16 +570,34 @@ def test_only_so_many_hosts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_wakes_that_no_longer_count_do_not_pile_up() -> None:
-    """A host that is gated, freed by giving up, and comes again, a thousand times."""
-    scheduler = a_scheduler(per_host=1)
-    for number in range(1000):
-        (item,) = items(f"h{number}", 1)
+    """Hosts that die while an item of theirs waits for a far time leave nothing behind."""
+    scheduler = a_scheduler()
+    for number in range(500):
+        for item in items(f"h{number}", 5):
+            scheduler.add(item, 0.0)
+        first, *others = start_all(scheduler, 0.0)
+        scheduler.retry(first, 0.0, BROKEN, 3000.0)
+        for item, now in zip(others, (30.0, 30.0, 30.0, 330.0), strict=True):
+            scheduler.done(item, now, CONNECT_TIMEOUT)
+        assert [item for item, _ in scheduler.take_given_up()] == [first]
+    assert scheduler.host_count == 0
+    assert len(scheduler._wakes) <= 64 + 2
+    assert scheduler.wake_at() is None
+
+
+def test_the_place_in_the_ring_of_a_host_that_died_does_no_harm_to_its_later_items() -> None:
+    """The host was dropped while its turn was still to come; it has begun anew since."""
+    scheduler = a_scheduler(concurrency=4, per_host=6)
+    for item in items("a", 8):
         scheduler.add(item, 0.0)
-        assert scheduler.next(0.0) is item
-        scheduler.retry(item, 0.0, BROKEN, 3000.0 + number)
-        scheduler.gate_host(item.host, 10.0, 0.0)
-        scheduler.add(items(item.host, 1, start=1)[0], 0.0)
-    assert len(scheduler._wakes) <= 2 * scheduler.host_count + 64
+    for item in start_all(scheduler, 0.0):
+        scheduler.done(item, 30.0, CONNECT_TIMEOUT)
+    assert len(scheduler.take_given_up()) == 4
+    assert scheduler.host_count == 0
+    (late,) = items("a", 1, start=10)
+    scheduler.add(late, 60.0)
+    assert start_all(scheduler, 60.0) == [late]
+    assert (scheduler.host_count, scheduler.in_flight) == (1, 1)
 
 
 def test_what_is_known_of_a_host_can_be_asked() -> None:
