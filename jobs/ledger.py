@@ -1,8 +1,8 @@
 """What is done: the record of every item of a folder, kept through kills. SQLite, written in batches.
 
-Lives here: reading and writing rows. Not here: the file (``ledger_schema.py``), what a row holds and means
-(``ledger_rows.py``), the lock (``ledger_lock.py``), what a killed run left (``ledger_recovery.py``), when a
-batch is full (the run).
+Lives here: writing and looking up. Not here: reading for people (``ledger_reader.py``), the file
+(``ledger_schema.py``), what a row holds and means (``ledger_rows.py``), the lock (``ledger_lock.py``), what a
+killed run left (``ledger_recovery.py``), when a batch is full (the run).
 
 The promise: what is called done is on disk, complete, under its name, after ``kill -9`` at any moment. For it
 a batch goes in this order, all of it the caller's:
@@ -18,7 +18,7 @@ adopted at the next start, without another request.
 
 Speed: every step of a SQLite statement lets the interpreter's lock go, and in a busy process getting it back
 may cost milliseconds. So a batch takes few steps: look-ups return all rows as one JSON text, inserts go by
-256, 128 ... 1 rows a statement (powers of two: 18 statements, prepared once). No method awaits or waits.
+256, 128 ... 1 rows a statement (powers of two: few statements, each prepared once). No method awaits.
 
 Rows are never deleted and numbers never used twice, so the row number is the item's for good.
 """
@@ -28,25 +28,25 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
 from .exceptions import LedgerError, LocalFailureError, SettingsError
 from .ledger_lock import FolderLock
+from .ledger_reader import LedgerReader, RunRecord
 from .ledger_rows import (
+    POLICY,
     Candidate,
     Collision,
     Derive,
     Entry,
     Row,
-    StoredRow,
     Wanted,
     judge,
-    load_row,
+    own_row,
     store_row,
     stored_url,
 )
@@ -56,7 +56,6 @@ from .ledger_schema import (
     Slots,
     State,
     connect,
-    connect_readonly,
     ledger_errors,
     prepare,
     read_meta,
@@ -66,131 +65,18 @@ __all__ = ["Collision", "Entry", "Ledger", "LedgerReader", "Row", "RunRecord", "
 
 _LOCK_NAME: Final = "lock"
 _LARGEST_INSERT: Final = 256  # rows a statement; 8 values each stay far below SQLite's 32,766
-_PAGE: Final = 1_000  # rows a read: a few hundred KB, and no reader holds back the log for long
 
-_COLUMNS: Final = "id, url, state, run, size, started, ms, extra"
 # One row back, with all that was found: a row each would be a step each. CROSS JOIN fixes the order.
 _LOOKUP: Final = """
 SELECT json_group_array(json_array(wanted.key, items.id, url, state, run, size, extra))
 FROM json_each(?) AS wanted CROSS JOIN slots ON slot = wanted.value CROSS JOIN items ON items.id = item
 """
-# "state <> 1" is what tells SQLite that the index of open items will do.
-_OPEN: Final = f"SELECT {_COLUMNS} FROM items WHERE state <> 1 AND state = ? AND id > ? ORDER BY id LIMIT ?"
-_DONE: Final = f"SELECT {_COLUMNS} FROM items WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 _MARK_DONE: Final = "UPDATE items SET state = 1 WHERE state = 0 AND id IN (SELECT value FROM json_each(?))"
 _MARK_LOST: Final = """
 UPDATE items SET state = 3, size = 0,
     extra = json_set(coalesce(extra, '{}'), '$.class', 'disk', '$.message', ?)
 WHERE state = 0 AND id IN (SELECT value FROM json_each(?))
 """
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One run on the folder.
-
-    Attributes:
-        run: Its number, from 1.
-        manifest: What it read.
-        started_at: Seconds since 1970.
-        ended_at: The same; None when it goes on or was killed.
-        summary: What `Ledger.end_run` was given; empty before.
-    """
-
-    run: int
-    manifest: str
-    started_at: float
-    ended_at: float | None
-    summary: Mapping[str, Any]
-
-
-class LedgerReader:
-    """Reads a folder's ledger, also while a run writes it.
-
-    One thread at a time. Close it, or use ``with``.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, path: Path, derive: Derive) -> None:
-        self.path = path
-        self._connection = connection
-        self._derive = derive
-        self._run_starts: dict[int, float] = {}
-
-    @classmethod
-    def open_readonly(cls, folder: Path, *, derive: Derive) -> LedgerReader:
-        """Open the ledger of the output folder *folder* to look at it; no lock is taken.
-
-        Raises:
-            LedgerError: There is none, it is damaged, or of a newer version.
-        """
-        path = folder / LEDGER_FOLDER / LEDGER_NAME
-        return LedgerReader(connect_readonly(path), path, derive)
-
-    def counts(self) -> dict[State, int]:
-        """Return how many items are in each state."""
-        with ledger_errors(self.path):
-            total: int = self._connection.execute("SELECT count(*) FROM slots").fetchone()[0]
-            rows = self._connection.execute(
-                "SELECT state, count(*) FROM items WHERE state <> 1 GROUP BY state"
-            ).fetchall()
-        counts = dict.fromkeys(State, 0) | {State(state): count for state, count in rows}
-        counts[State.DONE] = total - sum(counts.values())
-        return counts
-
-    def failure_counts(self) -> dict[str, int]:
-        """Return how many items failed by failure class, most first."""
-        with ledger_errors(self.path):
-            rows: list[tuple[str, int]] = self._connection.execute(
-                "SELECT json_extract(extra, '$.class'), count(*) FROM items "
-                "WHERE state <> 1 AND state = 3 GROUP BY 1 ORDER BY 2 DESC, 1"
-            ).fetchall()
-        return dict(rows)
-
-    def iterate(self, state: State) -> Iterator[Row]:
-        """Yield the rows in *state*, by number. What is written meanwhile may or may not be among them."""
-        statement = _DONE if state is State.DONE else _OPEN
-        after = 0
-        while page := self._page(statement, state, after):
-            for stored in page:
-                yield load_row(stored, self._start_of(stored[3]), self._derive)
-            after = page[-1][0]
-
-    def _page(self, statement: str, state: State, after: int) -> list[StoredRow]:
-        with ledger_errors(self.path):
-            return self._connection.execute(statement, (state.value, after, _PAGE)).fetchall()
-
-    def _start_of(self, run: int) -> float:
-        """Return when *run* began, seconds since 1970; 0 for one that is not recorded."""
-        if run not in self._run_starts:
-            with ledger_errors(self.path):
-                found = self._connection.execute(
-                    "SELECT started_at FROM runs WHERE id = ?", (run,)
-                ).fetchone()
-            self._run_starts[run] = found[0] if found else 0.0
-        return self._run_starts[run]
-
-    def last_run(self) -> RunRecord | None:
-        """Return the run that began last, None when there was none."""
-        with ledger_errors(self.path):
-            found = self._connection.execute(
-                "SELECT id, manifest, started_at, ended_at, summary FROM runs ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-        if found is None:
-            return None
-        run, manifest, started_at, ended_at, summary = found
-        return RunRecord(run, manifest, started_at, ended_at, json.loads(summary or "{}"))
-
-    def close(self) -> None:
-        """Close the file. Twice is once."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Ledger(LedgerReader):
@@ -273,25 +159,27 @@ class Ledger(LedgerReader):
         What was looked up or is in flight and not yet committed is not known here: an item read twice before
         its first commit is the caller's to notice.
         """
-        slots = self._slots.of([path for _, path, _ in wanted])
-        with ledger_errors(self.path):
-            # The text of a list of integers is JSON.
-            text: str = self._connection.execute(_LOOKUP, (str(slots),)).fetchone()[0]
         found: list[Entry | Collision | None] = [None] * len(wanted)
-        if text == "[]":
-            return found
-        candidates: dict[int, list[Candidate]] = {}
-        for key, *candidate in json.loads(text):
-            candidates.setdefault(key, []).append(tuple(candidate))
-        for key, rows in candidates.items():
+        for key, rows in self._candidates([path for _, path, _ in wanted]).items():
             url, path, derived = wanted[key]
             found[key] = judge((stored_url(url), path, derived), rows, self.run, self._derive)
         return found
+
+    def _candidates(self, paths: Sequence[str]) -> dict[int, list[Candidate]]:
+        """Return the rows that share the slot of a path, by the index of the path."""
+        slots = str(self._slots.of(paths))  # the text of a list of integers is JSON
+        with ledger_errors(self.path):
+            text: str = self._connection.execute(_LOOKUP, (slots,)).fetchone()[0]
+        candidates: dict[int, list[Candidate]] = {}
+        for key, *candidate in json.loads(text):
+            candidates.setdefault(key, []).append(tuple(candidate))
+        return candidates
 
     def commit(self, rows: Sequence[Row], done: Sequence[int] = ()) -> None:
         """Write *rows* and mark the rows numbered *done* as done, in one transaction.
 
         A row without a number is new and gets one; a row with a number takes the place of what stood there.
+        (What failed as policy gets the number it had in an earlier run: its look-up told of the collision.)
         Rows in *done* that are not finishing stay as they are. When one item comes twice in a batch, give the
         same `Row` twice or only its last state.
 
@@ -299,7 +187,38 @@ class Ledger(LedgerReader):
             LocalFailureError: The disk is full or fails. Nothing of the batch is recorded.
             LedgerError: The ledger cannot be written for another reason.
         """
-        first = self._next
+        next_row = self._next
+        unnumbered = [row for row in rows if row.row == 0]
+        written = False
+        try:
+            self._number_refused([row for row in unnumbered if row.failure_class == POLICY])
+            fresh, known = self._sort(rows)
+            with ledger_errors(self.path), _Transaction(self._connection):
+                if done:
+                    self._connection.execute(_MARK_DONE, (str(list(done)),))
+                self._write("INSERT OR FAIL", fresh)
+                self._write("INSERT OR REPLACE", known)
+            written = True
+        finally:
+            if not written:
+                self._next = next_row
+                for row in unnumbered:
+                    row.row = 0
+
+    def _number_refused(self, rows: Sequence[Row]) -> None:
+        """Give items that lost their path the row in which they lost it before: one row an item."""
+        if not rows:
+            return
+        candidates = self._candidates([row.path for row in rows])
+        new: dict[tuple[str, str], int] = {}
+        for key, row in enumerate(rows):
+            wanted = (stored_url(row.url), row.path, row.derived)
+            row.row = own_row(wanted, candidates.get(key, ()), self._derive)
+            if row.row == 0:
+                row.row = new.get(wanted[:2]) or new.setdefault(wanted[:2], self.next_row())
+
+    def _sort(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+        """Number what has no number; return the new rows and those that may be there already."""
         fresh: list[Row] = []
         known: list[Row] = []
         for row in rows:
@@ -309,19 +228,7 @@ class Ledger(LedgerReader):
                 fresh.append(row)
             else:
                 known.append(row)
-        written = False
-        try:
-            with ledger_errors(self.path), _Transaction(self._connection):
-                if done:
-                    self._connection.execute(_MARK_DONE, (str(list(done)),))
-                self._write("INSERT OR FAIL", fresh)
-                self._write("INSERT OR REPLACE", known)
-            written = True
-        finally:
-            if not written:
-                self._next = first
-                for row in fresh:
-                    row.row = 0
+        return fresh, known
 
     def _write(self, verb: str, rows: Sequence[Row]) -> None:
         """Write *rows* to items and slots; a slot that is there already stays."""

@@ -16,6 +16,7 @@ from .ledger_schema import State
 from .targets import without_userinfo
 
 __all__ = [
+    "POLICY",
     "Candidate",
     "Collision",
     "Derive",
@@ -26,6 +27,7 @@ __all__ = [
     "entry_of",
     "judge",
     "load_row",
+    "own_row",
     "store_row",
     "stored_url",
 ]
@@ -42,7 +44,8 @@ StoredRow = tuple[int, str, int, int, int, int, int, str | None]
 Candidate = tuple[int, str, int, int, int, str | None]
 """A row that a look-up found by its slot: id, url, state, run, size, extra."""
 
-_POLICY: Final = "policy"  # the failure class of an item that lost its path to another one
+POLICY: Final = "policy"
+"""The failure class of an item that lost its path to another one."""
 
 
 @dataclass(slots=True)
@@ -253,27 +256,40 @@ def judge(
         run: The run that asks.
         derive: Gives the path of rows that do not store it; called for rows of other URLs only.
     """
-    url, path, derived = wanted
     own: Entry | None = None
     owner: Collision | None = None
     for candidate in candidates:
-        row, row_url, state, _, _, text = candidate
-        stored_path = json.loads(text).get("path") if text else None
-        if row_url == url and derived and stored_path is None:
-            own = entry_of(candidate)
-        elif (derive(row_url) if stored_path is None else stored_path) != path:
+        if not _has_path(candidate, wanted, derive):
             continue
-        elif row_url == url:
-            own = entry_of(candidate)
-        elif _owns_its_path(entry_of(candidate), run):
-            owner = Collision(row, row_url, _STATES[state])
+        entry = entry_of(candidate)
+        if candidate[1] == wanted[0]:
+            own = entry
+        elif _owns_its_path(entry, run):
+            owner = Collision(entry.row, candidate[1], entry.state)
     if owner is None or (own is not None and own.state in _FINISHED):
         return own
     return owner
 
 
+def own_row(wanted: Wanted, candidates: Iterable[Candidate], derive: Derive) -> int:
+    """Return the number of the item's own row among the rows of its slot, 0 when it has none."""
+    own = (c[0] for c in candidates if c[1] == wanted[0] and _has_path(c, wanted, derive))
+    return next(own, 0)
+
+
+def _has_path(candidate: Candidate, wanted: Wanted, derive: Derive) -> bool:
+    """Whether the row has the path that is wanted."""
+    _, url, _, _, _, text = candidate
+    wanted_url, path, derived = wanted
+    stored = json.loads(text).get("path") if text else None
+    if stored is not None:
+        return bool(stored == path)
+    # Hot path: paths that both follow from the same URL need not be derived to be the same.
+    return (derived and url == wanted_url) or derive(url) == path
+
+
 def _owns_its_path(entry: Entry, run: int) -> bool:
     """Whether nobody else may write where this row's item goes."""
-    if entry.failure_class == _POLICY:
+    if entry.failure_class == POLICY:
         return False
     return entry.state in _FINISHED or entry.validator is not None or entry.run == run

@@ -250,8 +250,10 @@ def prepare(connection: sqlite3.Connection, path: Path, template: str) -> None:
 
 
 def read_meta(connection: sqlite3.Connection, key: str) -> str:
-    """Return a value of the table meta; *key* must be one that `prepare` writes."""
-    row: tuple[str] = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    """Return a value of the table meta, one that `prepare` writes. Call it within `ledger_errors`."""
+    row: tuple[str] | None = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError(f"it is damaged: the table meta has no {key}")
     return row[0]
 
 
