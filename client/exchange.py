@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import re
 import warnings
-from collections import deque
 from typing import Final, Protocol
 
 import httptools
@@ -29,6 +28,7 @@ from .exceptions import (
     ResponseProtocolError,
     ServerDisconnectedError,
 )
+from .fasthead import ordinary_head, split_fields
 from .framing import Framing, Message, RawFields, describe
 from .limits import (
     DECODE_STEP_BYTES,
@@ -46,8 +46,12 @@ __all__ = ["Exchange", "Transport"]
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _H: Final = ord("H")
+_STATUS_LINE_OCTETS: Final = len(b"HTTP/1.1 200 ")
+_BLANK_LINE: Final = b"\r\n\r\n"
+# A head, or chunked content, ends with one blank line and no more; known by this many octets.
+_TAIL_OCTETS: Final = 5
 # Stands for the coded content of an exchange that has none; never appended to.
-_NOTHING: Final[deque[bytes]] = deque()
+_NOTHING: Final[list[bytes]] = []
 
 
 class _Undecodable:
@@ -87,9 +91,7 @@ class Exchange:
         transport: The connection, None once the exchange is over.
         waiter: Set when the response head is complete or the exchange has failed.
         message: Framing of the final response; None until its head is complete.
-        status, reason, version, fields: The final response's head; ``fields`` as received.
-        trailers: Fields of the trailer section (RFC 9112 section 7.1.2).
-        body: Content on its way to the reader.
+        status, reason, version: The final response's status line.
         received: Octets of content, codings not removed.
         is_sent: Whether the request was written to its last octet.
         is_ended: Whether the message is complete.
@@ -113,9 +115,18 @@ class Exchange:
     error: BaseException | None = None
     head_octets = 0
     total_at: float | None = None
+    whole: bytes | None = None  # the content, when it came whole with an ordinary head and nobody made a Buffer of it
+    _buffer: Buffer | None = None
+    _ordinary: bytes | None = None  # octets of the fields of an ordinary head, not split yet
+    _trailers: RawFields | None = None
+    _is_new = True
     _remaining = 0
     _overhead = 0
+    _silence = 0  # octets of chunked framing since content last came
+    _trailer_octets = 0
+    _tail = b""  # the last octets that the parser was given, as many as the end of a message is known by
     _is_interim = False
+    _interims = 0  # interim responses that have ended in the octets at hand
     _is_leftover = False
     _discard_until: int | None = None  # octets; None while the content is wanted
     _noted: ClientError | None = None  # an error inside a callback of the parser, where none may be raised
@@ -125,14 +136,12 @@ class Exchange:
         self, method: str, *, decode: bool = True, follows: bool = False, max_body_bytes: int | None = None
     ) -> None:
         self.method = method
-        self.fields: RawFields = []
-        self.trailers: RawFields = []
-        self.body = Buffer()
         self._decode = decode
         self._follows = follows
         self._max_body_bytes = max_body_bytes
-        self._coded: deque[bytes] = _NOTHING
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._coded = _NOTHING
+        self._fields: RawFields = []
+        self._parser: httptools.HttpResponseParser | None = None
 
     def __repr__(self) -> str:
         state = "failed" if self.error else "ended" if self.is_ended else "open"
@@ -143,10 +152,46 @@ class Exchange:
         """Whether nothing more will come: complete or failed."""
         return self.is_ended or self.error is not None
 
+    # What has come.
+
+    @property
+    def fields(self) -> RawFields:
+        """Fields of the final response's head, as received."""
+        if self._ordinary is not None:
+            self._fields, self._ordinary = split_fields(self._ordinary), None
+        return self._fields
+
+    @property
+    def trailers(self) -> RawFields:
+        """Fields of the trailer section (RFC 9112 section 7.1.2)."""
+        if self._trailers is None:
+            self._trailers = []
+        return self._trailers
+
+    @property
+    def body(self) -> Buffer:
+        """Content on its way to the reader."""
+        buffer = self._buffer
+        if buffer is None:
+            buffer = self._buffer = Buffer()
+            if self.whole:
+                buffer.feed(self.whole)
+            self.whole = None
+            if self.is_ended:
+                buffer.feed_eof()
+            elif self.error is not None:
+                buffer.fail(self.error)
+        return buffer
+
     # What comes from the socket.
 
     def receive(self, data: bytes) -> None:
         """Take octets from the connection."""
+        if self._is_new:
+            self._is_new = False
+            if self.method != "HEAD" and self._max_body_bytes is None and self._receive_ordinary(data):
+                return
+            self._parser = httptools.HttpResponseParser(self)
         had_head = self.message is not None
         if self._parser is None:
             self._take_identity(data)
@@ -158,8 +203,6 @@ class Exchange:
             return
         elif self.message is None:
             self.head_octets += len(data)
-            if self.head_octets > MAX_HEAD_BYTES:
-                self.fail(ResponseHeadTooLargeError("the response head", MAX_HEAD_BYTES))
             return
         elif self._decoder is not None:
             self._decode_some()
@@ -167,6 +210,31 @@ class Exchange:
             self._pause()
         if not had_head:
             self._wake()
+
+    def _receive_ordinary(self, data: bytes) -> bool:
+        """Take the first octets of a response if they hold an ordinary head; False leaves them to the parser."""
+        found = ordinary_head(data)
+        if found is None:
+            return False
+        self.status, self.reason, self._ordinary, message = found
+        self.message = message
+        length = message[1]
+        assert length is not None, "an ordinary head has one"
+        content = data[len(self.reason) + len(self._ordinary) + _STATUS_LINE_OCTETS :]
+        if len(content) >= length:
+            self._is_leftover = len(content) > length
+            self.whole = content[:length] if self._is_leftover else content
+            self.received = length
+            self.is_ended = True
+            self._end_message()
+        else:
+            self._remaining = length
+            if content:
+                self.on_body(content)
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return True
 
     def receive_eof(self, *, clean: bool = True) -> None:
         """The peer has closed its side; *clean* is False when TLS was cut off without its close_notify."""
@@ -190,7 +258,8 @@ class Exchange:
         transport = self._detach()
         if transport is not None:
             transport.exchange_failed(self)
-        self.body.fail(exc)
+        if self._buffer is not None:
+            self._buffer.fail(exc)
         if self.message is not None:
             self._wake()  # the head is good; the failure is for whoever reads the content
             return
@@ -212,10 +281,10 @@ class Exchange:
 
     def discard(self, limit: int) -> None:
         """Drop content that comes from here on, decoding nothing; above *limit* octets the exchange fails."""
+        self._discard_until = self.received + limit
         self._decoder = None
         self._coded.clear()
         self.body.take_all()
-        self._discard_until = self.received + limit
 
     def take_over(self) -> int:
         """Let the caller move the rest of an identity content of known length by itself; how many octets that is."""
@@ -232,7 +301,9 @@ class Exchange:
     # Inside: octets to events.
 
     def _parse(self, data: bytes, parser: httptools.HttpResponseParser) -> bool:
-        if not self.head_octets and self.message is None and data[0] != _H:
+        had_head = self.message is not None
+        head_octets = self.head_octets
+        if not head_octets and data[0] != _H and not had_head:
             # The parser would take "RTSP/" and "ICE/", and blank lines before the status line.
             self.fail(
                 ResponseProtocolError(f"expected 'HTTP/' at the start of a response, seen {data[:16]!r}")
@@ -240,21 +311,91 @@ class Exchange:
             return False
         before = self.received
         try:
-            parser.feed_data(data)
+            if head_octets + len(data) <= MAX_HEAD_BYTES or had_head:
+                parser.feed_data(data)
+            else:
+                self._parse_long(data, parser)
         except httptools.HttpParserUpgrade:
-            self._note(ResponseProtocolError("status 101 to a request that asked for no upgrade"))
+            pass  # status 101: refused when its head was complete, or behind the message and seen there
         except httptools.HttpParserError as exc:
             if not self.is_ended:
                 self._fail_parse(exc)
                 return False
             self._is_leftover = True  # what follows a complete message only costs the connection
-        if self._fail_noted():
+        if self._noted is not None:
+            self._fail_noted()
             return False
-        if self.message is not None and not self.is_ended:
-            if self.message.framing is Framing.CHUNKED:
-                return self._bound_overhead(len(data) - (self.received - before))
+        message = self.message
+        content = self.received - before
+        if message is None:
+            self._remember(data)
+        elif message.framing is Framing.CHUNKED:
+            return self._follow_chunked(data, content, is_only_framing=had_head and not content)
+        elif not self.is_ended:
             self._parser = None  # identity content is counted, not parsed
+        elif not self._is_leftover:
+            # Hot path: most responses end here, with the octets they came with.
+            end = len(data) - content
+            if message.framing is not Framing.LENGTH or data.find(_BLANK_LINE, end - 6, end) != end - 4:
+                self._is_leftover = not self._is_whole(data, end)
         return True
+
+    def _parse_long(self, data: bytes, parser: httptools.HttpResponseParser) -> None:
+        """Parse *data*, in which the head must end before its limit."""
+        room = MAX_HEAD_BYTES - self.head_octets
+        parser.feed_data(data[:room])
+        if self.message is None:
+            self._note(ResponseHeadTooLargeError("the response head", MAX_HEAD_BYTES))
+        else:
+            parser.feed_data(data[room:])
+
+    def _follow_chunked(self, data: bytes, content: int, *, is_only_framing: bool) -> bool:
+        """Count what the parser does not: *data* came, with *content* octets of content. False when it is too much."""
+        if self._is_leftover:
+            return True
+        overhead = self._overhead = self._overhead + len(data) - content
+        self._silence = self._silence + len(data) if is_only_framing else 0
+        if overhead > MAX_CHUNKED_OVERHEAD_BYTES or self._silence > MAX_HEAD_BYTES:
+            self._bound_overhead(overhead)
+            if self.error is not None:
+                return False
+        if self.is_ended:
+            self._is_leftover = not self._is_whole(data, len(data))
+        else:
+            self._tail = data[-_TAIL_OCTETS:] if len(data) > _TAIL_OCTETS else (self._tail + data)[-_TAIL_OCTETS:]
+        return True
+
+    def _bound_overhead(self, overhead: int) -> None:
+        """Fail the exchange if *overhead*, octets of chunked framing in all, is too much for its content."""
+        share = MAX_CHUNKED_OVERHEAD_RATIO * self.received
+        if self._silence > MAX_HEAD_BYTES:
+            # The parser holds an unfinished field; its bound must not grow with the content.
+            error = ResponseHeadTooLargeError("a chunk extension or the trailer section", MAX_HEAD_BYTES)
+        elif overhead > MAX_CHUNKED_OVERHEAD_BYTES + MAX_HEAD_BYTES + share:
+            error = ResponseHeadTooLargeError("chunk extensions and trailers", MAX_CHUNKED_OVERHEAD_BYTES)
+        else:
+            return
+        self.is_ended = False
+        self.fail(error)
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the octets by which the end of the head may be known."""
+        self._tail = (self._tail + data[-_TAIL_OCTETS:])[-_TAIL_OCTETS:]
+        if self._tail.endswith(_BLANK_LINE):
+            self._tail = b""  # an interim response has ended here
+        self._interims = 0
+
+    def _is_whole(self, data: bytes, end: int) -> bool:
+        """Whether the message ends at *end* of *data*, or its content begins there.
+
+        The parser takes further line ends in silence, and the chunks of a content that a response to HEAD has.
+        """
+        if self._tail:
+            data, end = self._tail + data, end + len(self._tail)
+        if data.find(_BLANK_LINE, max(0, end - 6), end) != end - 4:
+            return False
+        message = self.message
+        return message is None or message.framing is not Framing.NONE or data.count(_BLANK_LINE) == 1 + self._interims
 
     def _fail_parse(self, exc: httptools.HttpParserError) -> None:
         where = "chunked content" if self.message is not None else "response head"
@@ -265,22 +406,10 @@ class Exchange:
     def _note(self, exc: ClientError) -> None:
         self._noted = self._noted or exc
 
-    def _fail_noted(self) -> bool:
-        if self._noted is None:
-            return False
-        self.is_ended = False
-        self.fail(self._noted)
-        return True
-
-    def _bound_overhead(self, octets: int) -> bool:
-        self._overhead += octets
-        if (
-            self._overhead
-            > MAX_CHUNKED_OVERHEAD_BYTES + MAX_HEAD_BYTES + MAX_CHUNKED_OVERHEAD_RATIO * self.received
-        ):
-            self.fail(ResponseHeadTooLargeError("chunk extensions and trailers", MAX_CHUNKED_OVERHEAD_BYTES))
-            return False
-        return True
+    def _fail_noted(self) -> None:
+        if self._noted is not None:
+            self.is_ended = False
+            self.fail(self._noted)
 
     def _take_identity(self, data: bytes) -> None:
         if self.message is not None and self.message.framing is Framing.LENGTH:
@@ -306,11 +435,17 @@ class Exchange:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.message is None:
-            self.fields.append((name, value))
+            self._fields.append((name, value))
         elif not self._is_leftover:
-            self.trailers.append((name, value))
-            if len(self.trailers) > MAX_FIELDS:
-                self._note(ResponseHeadTooLargeError("the number of trailer fields", MAX_FIELDS))
+            self._add_trailer(name, value)
+
+    def _add_trailer(self, name: bytes, value: bytes) -> None:
+        self.trailers.append((name, value))
+        self._trailer_octets += len(name) + len(value) + 4
+        if len(self.trailers) > MAX_FIELDS:
+            self._note(ResponseHeadTooLargeError("the number of trailer fields", MAX_FIELDS))
+        elif self._trailer_octets > MAX_HEAD_BYTES:
+            self._note(ResponseHeadTooLargeError("the trailer section", MAX_HEAD_BYTES))
 
     def on_headers_complete(self) -> None:
         if self.message is not None:
@@ -320,6 +455,9 @@ class Exchange:
         status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._is_interim = True
+            if not parser.should_keep_alive():
+                # The final response follows all the same (RFC 9110 section 15.2): HTTP/1.0 proxies relay such a 100.
+                parser.set_dangerous_leniencies(lenient_keep_alive=True)
             return
         self.status = status
         try:
@@ -348,8 +486,9 @@ class Exchange:
     def on_message_complete(self) -> None:
         if self._is_interim:
             self._is_interim = False
+            self._interims += 1
             self.reason = b""
-            self.fields = []
+            self._fields = []
         else:
             self.is_ended = True
 
@@ -368,7 +507,7 @@ class Exchange:
         message = describe(self.method, self.status, version, self.fields)
         if message.codings and self._decode and message.framing is not Framing.NONE and message.length != 0:
             self._decoder = self._choose_decoder(message.codings)
-            self._coded = deque()
+            self._coded = []
         limit = self._max_body_bytes
         if limit is not None and message.framing is Framing.LENGTH and (message.length or 0) > limit:
             raise BodyTooLargeError("max_body_bytes: the announced content", limit)
@@ -404,7 +543,8 @@ class Exchange:
         if transport is not None:
             transport.exchange_ended(self, reusable=reusable)
         if self._decoder is None:
-            self.body.feed_eof()
+            if self._buffer is not None:
+                self._buffer.feed_eof()
         else:
             self._decode_some()
 
@@ -425,7 +565,7 @@ class Exchange:
 
     def _pause(self) -> None:
         self.body.on_drain = self._resume
-        if self.transport is not None:
+        if self.transport is not None and not self.is_paused:
             self.is_paused = True
             self.transport.pause(self)
 
@@ -438,26 +578,32 @@ class Exchange:
 
     def _decode_some(self) -> bool:
         """Decode until the reader has enough or a turn's work is done; True when all that came is decoded."""
-        decoder, coded = self._decoder, self._coded
+        decoder, coded, body = self._decoder, self._coded, self.body
         assert decoder is not None, "called for coded content"
         steps = 0
         try:
             while coded or decoder.has_pending:
-                if self.body.size > HIGH_WATER_BYTES and not self.body.collecting:
+                if body.size > HIGH_WATER_BYTES and not body.collecting:
                     self._pause()
                     return False
                 if steps >= DECODE_STEPS_PER_TURN:
                     self._pause()
-                    self.body.on_drain = None
+                    body.on_drain = None
                     asyncio.get_running_loop().call_soon(self._resume)
                     return False
-                data = decoder.decode(coded.popleft() if coded else b"", DECODE_STEP_BYTES)
+                # Small chunks are joined, so that a step is worth its cost; the decoder is drained first, so that it
+                # has nothing to join them to.
+                data = b""
+                if not decoder.has_pending:
+                    data = b"".join(coded)
+                    coded.clear()
+                data = decoder.decode(data, DECODE_STEP_BYTES)
                 steps += 1
                 if data:
-                    self.body.feed(data)
+                    body.feed(data)
             if self.is_ended:
                 decoder.finish()
-                self.body.feed_eof()
+                body.feed_eof()
         except (ContentCodingError, BodyTooLargeError) as exc:
             self._fail_content(exc)
             return False

@@ -81,7 +81,7 @@ def describe(method: str, status: int, version: str, fields: RawFields) -> Messa
         fields: Field lines in order, as received.
 
     Raises:
-        ResponseProtocolError: A transfer coding other than chunked.
+        ResponseProtocolError: A transfer coding other than chunked, or a length that is no number.
 
     Source: RFC 9112 section 6.3, whose steps are the ones below.
     """
@@ -95,7 +95,10 @@ def describe(method: str, status: int, version: str, fields: RawFields) -> Messa
         if kind == _OTHER:
             continue
         if kind == _CONTENT_LENGTH:
-            length = int(value)
+            try:
+                length = int(value)
+            except ValueError:  # leading zeros by the thousand: more digits than Python converts
+                raise ResponseProtocolError(f"Content-Length of {len(value)} digits") from None
         elif kind == _CONNECTION:
             connection = connection + b"," + value if connection else value
         elif kind == _TRANSFER_ENCODING:
@@ -109,10 +112,11 @@ def describe(method: str, status: int, version: str, fields: RawFields) -> Messa
     if method == "HEAD" or status == 204 or status == 304:
         return Message(Framing.NONE, length, keep_alive, coding, cookies)
     if transfer:
-        named = transfer.decode("latin-1").strip().lower()
-        if named != "chunked":
+        if transfer.strip(b" ").lower() != b"chunked":
             # Stricter than section 6.3, which reads such a message to the end of the connection: its content would
-            # still be coded, and we ask for no transfer coding.
+            # still be coded, and we ask for no transfer coding. Only blanks are stripped, as the parser does it: where
+            # it does not see chunked, neither may we.
+            named = transfer[:40].decode("latin-1")
             raise ResponseProtocolError(f"transfer coding {named!r}; expected chunked alone")
         # Section 6.1: an HTTP/1.0 message with a transfer coding is faulty; close after it.
         return Message(Framing.CHUNKED, None, keep_alive and version != "1.0", coding, cookies)
