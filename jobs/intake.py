@@ -60,6 +60,9 @@ class Admitted:
 class Intake:
     """Admits the lines of one run.
 
+    A batch goes through ``parse``, a look-up in the ledger, and ``judge``, which may ask for another look-up under
+    another path. One batch at a time; items of earlier ones may be released meanwhile.
+
     Args:
         on_collision: What happens to an item whose path another one has.
         run: Number of this run in the ledger: an entry of this run is a duplicate, an earlier one is done or unfinished.
@@ -82,14 +85,24 @@ class Intake:
         self._size_of = size_of
         self._part_size_of = part_size_of
         self._is_fresh = is_fresh
-        self._claims: dict[str, str] = {}  # path -> URL
+        self._claims: dict[str, Item] = {}  # path -> who has it
+        self._rivals: dict[Item, Item] = {}  # from parse to judge: who came too late -> who has the path
+        self._refused: dict[tuple[str, str], Item] = {}  # identities that lost their path, until that is recorded
+
+    @property
+    def held(self) -> int:
+        """Items that are remembered: waiting, in flight, or ended and not yet recorded."""
+        return len(self._claims) + len(self._rivals) + len(self._refused)
 
     def release(self, item: Item) -> None:
         """The item's end is recorded: the ledger knows it from here on."""
-        self._claims.pop(item.path, None)
+        if self._claims.get(item.path) is item:
+            del self._claims[item.path]
+        elif self._refused and self._refused.get(_identity(item)) is item:
+            del self._refused[_identity(item)]
 
     def parse(self, lines: Iterable[Line | BadLine], admitted: Admitted) -> list[Item]:
-        """Give the lines that are items with a path of their own; what else they are goes to *admitted*."""
+        """Give the lines that are items, to be looked up in the ledger; those that are none go to *admitted*."""
         items: list[Item] = []
         for line in lines:
             if isinstance(line, BadLine):
@@ -102,21 +115,15 @@ class Intake:
                 admitted.outcomes.append(_invalid(Item(line.url, line.number), str(exc)))
                 continue
             item = Item(line.url, line.number, None, target.scheme, target.host_key, safe_path(target))
-            self._claim(item, items, admitted)
+            self._claim(item)
+            items.append(item)
         return items
 
-    def _claim(self, item: Item, items: list[Item], admitted: Admitted) -> None:
-        owner = self._claims.get(item.path)
-        if owner is None:
-            self._claims[item.path] = item.url
-            items.append(item)
-        elif owner == item.url:
-            admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=_DUPLICATE))
-        elif self._on_collision == "number" and item.name is None:
-            _number(item)
-            self._claim(item, items, admitted)
-        else:
-            admitted.outcomes.append(self._collided(item, owner))
+    def _claim(self, item: Item) -> None:
+        """Take the item's path, or note who has it. What that means is judged when the ledger was asked."""
+        holder = self._claims.setdefault(item.path, item)
+        if holder is not item:
+            self._rivals[item] = holder
 
     def wanted(self, items: Sequence[Item]) -> list[Wanted]:
         """What to look up in the ledger for *items*."""
@@ -126,13 +133,43 @@ class Intake:
         """Sort *items* by what the ledger knows of each; gives those that must be looked up again under a new path."""
         again: list[Item] = []
         for item, entry in zip(items, known, strict=True):
-            if entry is None:
+            rival = self._rivals.pop(item, None) if self._rivals else None
+            if isinstance(entry, Collision):
+                self._judge_collision(item, entry, admitted, again)
+            elif rival is not None and not self._outlived(item, entry):
+                self._judge_rivals(item, entry, rival, admitted, again)
+            elif entry is None:
                 self._judge_new(item, admitted, again)
-            elif isinstance(entry, Collision):
-                self._collide(item, without_userinfo(entry.url), admitted, again)
             else:
-                self._judge_known(item, entry, admitted)
+                self._judge_known(item, entry, admitted, again)
         return again
+
+    def _judge_collision(self, item: Item, entry: Collision, admitted: Admitted, again: list[Item]) -> None:
+        own = entry.own
+        if own is not None:
+            item.row = own.row
+        if own is not None and own.run == self._run:
+            self._skip(item, _DUPLICATE, admitted)
+        else:
+            self._collide(item, entry.url, admitted, again)
+
+    def _outlived(self, item: Item, entry: LedgerEntry | None) -> bool:
+        """Whether an item that came too late has the path after all: the one before it has lost it to this very item.
+
+        So it is when the ledger has the path as this item's. An item without entry never gets it this way: who was
+        before it may be through and recorded since the look-up.
+        """
+        return entry is not None and self._claims.setdefault(item.path, item) is item
+
+    def _judge_rivals(
+        self, item: Item, entry: LedgerEntry | None, rival: Item, admitted: Admitted, again: list[Item]
+    ) -> None:
+        if entry is not None:
+            item.row = entry.row
+        if _identity(item) == _identity(rival) or (entry is not None and entry.run == self._run):
+            admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=_DUPLICATE))
+        else:
+            self._collide(item, rival.shown_url, admitted, again)
 
     def _judge_new(self, item: Item, admitted: Admitted, again: list[Item]) -> None:
         if not self._is_fresh and self._size_of(item.path) is not None:
@@ -140,43 +177,54 @@ class Intake:
         else:
             admitted.items.append(item)
 
-    def _collide(self, item: Item, owner: str, admitted: Admitted, again: list[Item]) -> None:
-        self.release(item)
-        if self._on_collision != "number" or item.name is not None:
-            admitted.outcomes.append(self._collided(item, owner))
-            return
-        _number(item)
-        self._claim(item, again, admitted)
-
-    def _judge_known(self, item: Item, entry: LedgerEntry, admitted: Admitted) -> None:
+    def _judge_known(self, item: Item, entry: LedgerEntry, admitted: Admitted, again: list[Item]) -> None:
         item.row = entry.row
         is_finished = entry.state in (State.DONE, State.FINISHING)
         if entry.run == self._run:
             self._skip(item, _DUPLICATE, admitted)
         elif is_finished and self._size_of(item.path) == entry.size:
             self._skip(item, _DONE, admitted)
+        elif entry.failure_class == FailureClass.POLICY:
+            self._judge_new(item, admitted, again)  # what stood in its way may have gone, or stand there still
         else:
             item.resume = None if is_finished else self._resume_point(item, entry)
             admitted.items.append(item)
+
+    def _collide(self, item: Item, owner: str, admitted: Admitted, again: list[Item]) -> None:
+        self.release(item)
+        if self._on_collision == "number" and item.name is None:
+            _number(item)
+            self._claim(item)
+            again.append(item)
+        elif self._on_collision == "skip":
+            admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=_COLLISION))
+        elif self._refused.setdefault(_identity(item), item) is not item:
+            admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=_DUPLICATE))
+        else:
+            message = f"its place {item.path} is taken by {owner}; --on-collision number keeps both"
+            admitted.outcomes.append(Outcome(item, Result.FAILED, Failure(FailureClass.POLICY, message)))
 
     def _skip(self, item: Item, reason: str, admitted: Admitted) -> None:
         self.release(item)
         admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=reason))
 
     def _resume_point(self, item: Item, entry: LedgerEntry) -> ResumePoint | None:
-        """Where to go on, from what the ledger kept and the octets that are on disk."""
+        """Where to go on, from what the ledger kept and the octets that are on disk.
+
+        At offset 0, with nothing to go on from, it still says that the ledger has a validator, which must be gone
+        from there before the ``.part`` file gets octets of perhaps another representation.
+        """
         if entry.validator is None:
             return None
-        offset = self._part_size_of(item.path)
-        if not offset or (entry.total is not None and offset > entry.total):
-            return None
+        offset = self._part_size_of(item.path) or 0
+        if entry.total is not None and offset > entry.total:
+            offset = 0
         return ResumePoint(offset, entry.validator, entry.total, entry.final_url or item.shown_url)
 
-    def _collided(self, item: Item, owner: str) -> Outcome:
-        if self._on_collision == "skip":
-            return Outcome(item, Result.SKIPPED, reason=_COLLISION)
-        message = f"its file {item.path} belongs to {without_userinfo(owner)}; --on-collision number keeps both"
-        return Outcome(item, Result.FAILED, Failure(FailureClass.POLICY, message))
+
+def _identity(item: Item) -> tuple[str, str]:
+    """What makes two lines one item."""
+    return item.path, item.shown_url
 
 
 def _invalid(item: Item, reason: str) -> Outcome:
@@ -191,3 +239,4 @@ def _number(item: Item) -> None:
     digest = blake2b(without_userinfo(item.url).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     item.path = f"{stem}~{digest}{dot if ending else ''}{ending}"
     item.name = item.path
+    item.row = 0

@@ -125,11 +125,19 @@ class Entry:
 
 
 class Collision(NamedTuple):
-    """The path belongs to another item of the ledger: its row, URL and state."""
+    """The path belongs to another item of the ledger.
+
+    Attributes:
+        row: Number of the owner's row.
+        url: The owner's URL.
+        state: Where the owner stands.
+        own: What is known of the item that was looked up: it has lost the path before. None when it is new.
+    """
 
     row: int
     url: str
     state: State
+    own: Entry | None = None
 
 
 _STATES: Final = tuple(State)
@@ -268,7 +276,7 @@ def judge(
             owner = Collision(entry.row, candidate[1], entry.state)
     if owner is None or (own is not None and own.state in _FINISHED):
         return own
-    return owner
+    return owner._replace(own=own)
 
 
 def own_row(wanted: Wanted, candidates: Iterable[Candidate], derive: Derive) -> int:

@@ -207,6 +207,14 @@ def test_who_has_a_path_is_decided_by_what_is_there(
     assert (verdict.url if isinstance(verdict, Collision) else verdict and verdict.row) == expected
 
 
+def test_who_has_lost_a_path_learns_of_its_own_row_too() -> None:
+    """Losing it again is no new item."""
+    candidates = [failed("policy", 1, run=RUN), found(2, OTHER)]
+    own = Entry(1, State.FAILED, RUN, 10, failure_class="policy")
+    assert judge((URL, PATH, True), candidates, RUN, derive) == Collision(2, OTHER, State.DONE, own)
+    assert judge((URL, PATH, True), candidates[1:], RUN, derive) == Collision(2, OTHER, State.DONE)
+
+
 def test_an_item_with_a_name_of_its_own_is_found_by_it() -> None:
     """The same URL may go to several places; each is an item."""
     candidates = [found(1, path="x"), found(2, path="y"), found(3)]
