@@ -60,14 +60,16 @@ class Recorder:
     Args:
         ledger: Open and ours; used by the worker only, through this object.
         folder: As ``ledger``; another object than the one that the loop uses.
+        on_room: Called in the loop when there is room again after there was none.
 
     Attributes:
         failure: What ended recording (LocalFailureError, LedgerError); None while all is well.
     """
 
-    def __init__(self, ledger: Ledger, folder: Folder) -> None:
+    def __init__(self, ledger: Ledger, folder: Folder, on_room: Callable[[], None]) -> None:
         self._ledger = ledger
         self._folder = folder
+        self._on_room = on_room
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="fetchd-recorder")
         self._pending: list[Entry] = []
         self._pending_bytes = 0
@@ -79,7 +81,13 @@ class Recorder:
         self.failure: Exception | None = None
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run *function*, which uses the ledger or the folder, on the worker."""
+        """Run *function*, which uses the ledger or the folder, on the worker.
+
+        Raises:
+            Exception: What *function* raised; ``failure`` when recording has ended with one.
+        """
+        if self.failure is not None:
+            raise self.failure
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
 
@@ -101,18 +109,24 @@ class Recorder:
         await self._room.wait()
 
     async def run(self) -> None:
-        """Record batch after batch until ``close``; ends with ``failure`` set when the disk or the ledger fails."""
-        while self.failure is None:
-            await self._news.wait()
-            self._news.clear()
-            if len(self._pending) < BATCH_ITEMS and not self._is_closing:
-                await asyncio.sleep(GATHER_S)
-            while self._pending and self.failure is None:
-                await self._record(self._take_batch())
-            if self._is_closing and not self._pending:
-                break
-        self._room.set()
-        await self._finish()
+        """Record batch after batch until ``close``; ends with ``failure`` set when the disk or the ledger fails.
+
+        Raises:
+            Exception: What a caller's ``on_recorded`` raised.
+        """
+        try:
+            while self.failure is None:
+                await self._news.wait()
+                self._news.clear()
+                if len(self._pending) < BATCH_ITEMS and not self._is_closing:
+                    await asyncio.sleep(GATHER_S)
+                while self._pending and self.failure is None:
+                    await self._record(self._take_batch())
+                if self._is_closing and not self._pending:
+                    break
+        finally:
+            self._room.set()  # nobody waits for a worker that has gone
+            await self._finish()
 
     def close(self) -> None:
         """Let ``run`` end when all that was put is recorded."""
@@ -122,8 +136,10 @@ class Recorder:
     def _take_batch(self) -> list[Entry]:
         batch, self._pending = self._pending[:BATCH_ITEMS], self._pending[BATCH_ITEMS:]
         self._pending_bytes -= sum(len(entry.data or b"") for entry in batch)
-        if len(self._pending) < MAX_PENDING_ITEMS and self._pending_bytes < MAX_PENDING_BYTES:
+        has_room = len(self._pending) < MAX_PENDING_ITEMS and self._pending_bytes < MAX_PENDING_BYTES
+        if has_room and not self._room.is_set():
             self._room.set()
+            self._on_room()
         return batch
 
     async def _record(self, batch: Sequence[Entry]) -> None:
@@ -136,9 +152,12 @@ class Recorder:
             entry.on_recorded(problem)
 
     async def _finish(self) -> None:
+        """Mark the last files done. Where that fails they are adopted by the next run: they have their names."""
         try:
             if self._renamed and self.failure is None:
                 await self.call(self._ledger.commit, (), self._renamed)
+        except Exception as exc:
+            self.failure = exc
         finally:
             self._worker.shutdown(wait=True)
 

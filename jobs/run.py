@@ -96,6 +96,7 @@ class Run:
         self._started_at = 0.0
         self._stopped_by: str | None = None
         self._local_failure: str | None = None
+        self._fault: BaseException | None = None  # what ended the run and should not happen
         self._manifest_done = False
         self._slots: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
@@ -186,7 +187,7 @@ class Run:
     ) -> Summary:
         settings = self._settings
         ledger.begin_run(settings.manifest, time.time())
-        self._recorder = Recorder(ledger, recorder_folder)
+        self._recorder = Recorder(ledger, recorder_folder, self._pump)
         self._transfer = Transfer(session, folder, self._note_partial, settings.timeout)
         self._intake = Intake(
             on_collision=settings.on_collision,
@@ -197,19 +198,17 @@ class Run:
         )
         self._emit(RunStarted(settings.output))
         recording = asyncio.create_task(self._recorder.run())
-        recording.add_done_callback(lambda _: self._recorder_ended())
+        recording.add_done_callback(self._recorder_ended)
         progress = asyncio.create_task(self._tell_progress())
+        progress.add_done_callback(self._note_fault)
         self._reader = asyncio.create_task(self._read_manifest(source, ledger))
+        self._reader.add_done_callback(self._note_fault)
         try:
             await self._is_over.wait()
         finally:
             await self._end(recording, progress)
-        if self._reader.done() and not self._reader.cancelled():
-            self._reader.result()
-        self._raise_unexpected(recording)
-        summary = self._summary(source)
-        if self._recorder.failure is None:
-            ledger.end_run(time.time(), _as_json(summary))
+        self._raise_unexpected()
+        summary = self._record_end(ledger)
         self._emit(Progress(self.snapshot()))
         self._emit(RunFinished(summary))
         return summary
@@ -229,12 +228,32 @@ class Run:
         self._recorder.close()
         await asyncio.wait((recording,))
 
-    def _raise_unexpected(self, recording: asyncio.Task[None]) -> None:
-        """Raise what ended the run and is no failure of this machine: a fault of ours, or of the ledger."""
-        recording.result()
+    def _note_fault(self, task: asyncio.Task[None]) -> None:
+        """End the run when one of its tasks has ended by what should not happen; `execute` raises it."""
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            self._fault = self._fault or fault
+            self._is_over.set()
+
+    def _raise_unexpected(self) -> None:
+        """Raise what ended the run and is no failure of this machine: the manifest's, the ledger's, a fault of ours."""
+        if self._fault is not None:
+            raise self._fault
         failure = self._recorder.failure
         if failure is not None and not isinstance(failure, LocalFailureError):
             raise failure
+
+    def _record_end(self, ledger: Ledger) -> Summary:
+        """Tell the ledger how the run ended, as far as the disk lets it."""
+        summary = self._summary()
+        if self._recorder.failure is not None:
+            return summary
+        try:
+            ledger.end_run(time.time(), _as_json(summary))
+        except LocalFailureError as exc:
+            self._fail_locally(exc)
+            return self._summary()
+        return summary
 
     # The manifest.
 
@@ -243,16 +262,12 @@ class Run:
             async for batch in source:
                 await self._admit(batch, ledger)
                 self._pump()
-                while not self._scheduler.wants_more or not self._recorder.has_room:
+                while not (self._scheduler.wants_more and self._recorder.has_room):
                     self._wants_more.clear()
                     await self._wants_more.wait()
-                    await self._recorder.wait_for_room()
             self._manifest_done = True
         except LocalFailureError as exc:
             self._fail_locally(exc)
-        except Exception:
-            self._is_over.set()  # execute() raises it once everything is in order
-            raise
         self._pump()
 
     async def _admit(self, batch: Batch, ledger: Ledger) -> None:
@@ -286,7 +301,7 @@ class Run:
         for item, failure in scheduler.take_given_up():
             self._record_failure(item, failure, 0.0)
         self._set_wake(scheduler.wake_at(), now)
-        if scheduler.wants_more:
+        if scheduler.wants_more and self._recorder.has_room:
             self._wants_more.set()
         if self._manifest_done and not (scheduler.queued or scheduler.delayed or scheduler.in_flight):
             self._is_over.set()
@@ -305,10 +320,8 @@ class Run:
 
     def _slot_ended(self, slot: asyncio.Task[None]) -> None:
         self._slots.discard(slot)
-        if not slot.cancelled() and slot.exception() is not None:
-            self._is_over.set()
-        else:
-            self._pump()
+        self._note_fault(slot)
+        self._pump()
 
     async def _work(self, item: Item | None) -> None:
         """One slot: item after item, until nothing may start."""
@@ -403,9 +416,10 @@ class Run:
         self._recorder.put(Entry(row, None, None, on_recorded))
 
     async def _note_partial(self, item: Item) -> None:
-        """Have the ledger know how to go on with *item* before its first octet is written."""
+        """Have the ledger know how to go on with *item*, or that it cannot be, before its first octet is written."""
         row = self._row(item, State.PARTIAL, time.time())
-        self._keep_resume(row, item)
+        if item.resume is not None:
+            self._keep_resume(row, item)
         recorded: asyncio.Future[None] = self._loop.create_future()
 
         def on_recorded(_: PolicyError | None) -> None:
@@ -453,12 +467,12 @@ class Run:
             self._local_failure = str(exc)
             self.stop("local failure")
 
-    def _recorder_ended(self) -> None:
+    def _recorder_ended(self, recording: asyncio.Task[None]) -> None:
+        self._note_fault(recording)
         failure = self._recorder.failure
         if isinstance(failure, LocalFailureError):
             self._fail_locally(failure)
-        elif failure is not None:
-            self._is_over.set()
+        self._is_over.set()
 
     def _end_early(self) -> None:
         self._is_over.set()
@@ -474,7 +488,7 @@ class Run:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _summary(self, source: ManifestSource) -> Summary:
+    def _summary(self) -> Summary:
         ended = sum(self._counts.values())
         return Summary(
             read=self._read,
