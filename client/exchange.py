@@ -177,7 +177,7 @@ class Exchange:
             if self.whole:
                 buffer.feed(self.whole)
             self.whole = None
-            if self.is_ended:
+            if self.is_ended and self._decoder is None:
                 buffer.feed_eof()
             elif self.error is not None:
                 buffer.fail(self.error)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from .exceptions import StreamConsumedError
+from .exceptions import ClientPayloadError, StreamConsumedError
 from .limits import HIGH_WATER_BYTES, LOW_WATER_BYTES, SAVE_BUFFER_BYTES
 
 __all__ = ["StreamReader"]
@@ -28,6 +28,8 @@ class Buffer:
     """Octets fed and not yet taken, the end or the failure of the stream, and who waits for either.
 
     Attributes:
+        chunks: What is held, oldest first; of the first one only what stands from ``offset`` on.
+        offset: Octets of the first chunk that were taken; always inside it.
         size: Octets held.
         is_eof: No more will be fed.
         exception: Why the stream broke; raised to the reader once what is held has been taken.
@@ -37,6 +39,7 @@ class Buffer:
 
     # Hot path: class attributes until they change, one of these is made for every response.
     size = 0
+    offset = 0
     is_eof = False
     exception: BaseException | None = None
     waiter: asyncio.Future[None] | None = None
@@ -71,9 +74,9 @@ class Buffer:
 
     def wake(self) -> None:
         """Wake the reader, if one waits."""
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        # Until it runs the reader keeps its place: a second one that came in between would take what woke it.
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
     @property
     def is_over(self) -> bool:
@@ -88,17 +91,24 @@ class Buffer:
 
     async def wait_signal(self) -> None:
         """Wait for the next ``wake``, whatever is there already."""
-        if self.waiter is not None:
-            raise RuntimeError("two tasks read from one stream at the same time")
+        self.refuse_second_reader()
         self.waiter = asyncio.get_running_loop().create_future()
         try:
             await self.waiter
         finally:
             self.waiter = None
 
+    def refuse_second_reader(self) -> None:
+        """Raise RuntimeError when a task waits to read: what another one took would be missing there."""
+        if self.waiter is not None:
+            raise RuntimeError("two tasks read from one stream at the same time")
+
     def take_all(self) -> bytes:
         """Everything held, as one object; b"" when nothing is."""
         chunks = self.chunks
+        if self.offset:
+            chunks[0] = chunks[0][self.offset :]
+            self.offset = 0
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         self.size = 0
@@ -109,13 +119,49 @@ class Buffer:
         """At most *limit* octets of what is held, without joining chunks; b"" when nothing is."""
         if not self.chunks:
             return b""
-        data = self.chunks.popleft()
-        if len(data) > limit:
-            self.chunks.appendleft(data[limit:])
-            data = data[:limit]
+        # A chunk is left where it is until its last octet is taken: to cut it each time would be quadratic.
+        data = self.chunks[0]
+        start, end = self.offset, self.offset + limit
+        if end < len(data):
+            self.offset = end
+            data = data[start:end]
+        else:
+            self.chunks.popleft()
+            self.offset = 0
+            if start:
+                data = data[start:]
         self.size -= len(data)
         self._drained()
         return data
+
+    @property
+    def first_size(self) -> int:
+        """Octets held of the first chunk."""
+        return len(self.chunks[0]) - self.offset
+
+    def find(self, separator: bytes, seam: bytes) -> int:
+        """How many octets of the first chunk there are up to and with *separator*; 0 when it is not there.
+
+        Args:
+            separator: What is looked for; it may have begun before this chunk.
+            seam: The octets that stood before the chunk, fewer than *separator* has.
+        """
+        data, start = self.chunks[0], self.offset
+        if seam:
+            place = (seam + data[start : start + len(separator) - 1]).find(separator)
+            if place >= 0:
+                return place + len(separator) - len(seam)
+        place = data.find(separator, start)
+        return place + len(separator) - start if place >= 0 else 0
+
+    def unread(self, data: bytes) -> None:
+        """Put back *data*, which was taken last."""
+        if data:
+            if self.offset:
+                self.chunks[0] = self.chunks[0][self.offset :]
+                self.offset = 0
+            self.chunks.appendleft(data)
+            self.size += len(data)
 
     def _drained(self) -> None:
         if self.on_drain is not None and self.size <= LOW_WATER_BYTES:
@@ -124,6 +170,7 @@ class Buffer:
 
     async def collect(self) -> bytes:
         """Read to the end and give the whole; raise what broke the stream."""
+        self.refuse_second_reader()
         self.collecting = True
         try:
             if self.on_drain is not None:
@@ -140,7 +187,7 @@ class Buffer:
 
 
 class StreamReader:
-    """The reading end of a stream of octets.
+    """The reading end of a stream of octets, and the writing end of one that the caller feeds.
 
     Made by the client for the content of a response, or by the caller to feed an upload::
 
@@ -150,7 +197,8 @@ class StreamReader:
         stream.feed_eof()
 
     One task reads at a time: a second one gets RuntimeError at once. A failure of the source (truncation, timeout,
-    reset) is raised by the read that reaches it, after all octets that came before it.
+    reset) is raised by the read that reaches it, after all octets that came before it. A read that is cancelled, or
+    meets the failure half-way, leaves the octets it had for the next one.
 
     Attributes:
         length: Octets that the framing announces (Content-Length, content codings not removed); None when it does not.
@@ -198,7 +246,9 @@ class StreamReader:
         """Wait for octets; False at the end. Raises what broke the stream once nothing is held."""
         self._started = True
         buffer = self._buffer
-        if not buffer.size:
+        if buffer.waiter is not None:
+            buffer.refuse_second_reader()
+        while not buffer.size and not buffer.is_eof and buffer.exception is None:
             await buffer.wait()
         if buffer.size:
             return True
@@ -229,16 +279,23 @@ class StreamReader:
 
         Raises:
             asyncio.IncompleteReadError: The stream ended before; ``partial`` holds what there was.
+            ValueError: *n* is negative.
         """
+        if n < 0:
+            raise ValueError(f"readexactly({n}): expected 0 octets or more")
         parts: list[bytes] = []
         missing = n
-        while missing:
-            if not await self._fill():
-                partial = b"".join(parts)
-                raise asyncio.IncompleteReadError(partial, n)
-            parts.append(self._buffer.take(missing))
-            missing -= len(parts[-1])
-        return b"".join(parts)
+        try:
+            while missing and await self._fill():
+                parts.append(self._buffer.take(missing))
+                missing -= len(parts[-1])
+        except BaseException:
+            self._buffer.unread(b"".join(parts))
+            raise
+        data = b"".join(parts)
+        if missing:
+            raise asyncio.IncompleteReadError(data, n)
+        return data
 
     async def readuntil(self, separator: bytes = b"\n", *, limit: int = 65_536) -> bytes:
         """Read up to and with *separator*; what is left at the end of the stream if it does not come.
@@ -252,21 +309,22 @@ class StreamReader:
         """
         if not separator:
             raise ValueError("separator must hold at least one octet")
-        held = bytearray()
-        searched = 0
-        while await self._fill():
-            held += self._buffer.take_all()
-            place = held.find(separator, max(0, searched - len(separator) + 1))
-            searched = len(held)
-            if place >= 0:
-                end = place + len(separator)
-                if end <= limit:
-                    self._unread(bytes(held[end:]))
-                    return bytes(held[:end])
-            if len(held) > limit:
-                self._unread(bytes(held))
-                raise ValueError(f"no separator within the limit of {limit} octets")
-        return bytes(held)
+        buffer = self._buffer
+        parts: list[bytes] = []
+        room, end, seam = limit, 0, b""
+        try:
+            while not end and await self._fill():
+                end = buffer.find(separator, seam)
+                if (end or buffer.first_size) > room:
+                    raise ValueError(f"no separator within the limit of {limit} octets")
+                parts.append(buffer.take(end or buffer.first_size))
+                room -= len(parts[-1])
+                if len(separator) > 1:
+                    seam = (seam + parts[-1])[1 - len(separator) :]
+        except BaseException:
+            buffer.unread(b"".join(parts))
+            raise
+        return b"".join(parts)
 
     async def readline(self) -> bytes:
         """Read up to and with the next line feed, at most 64 KiB; b"" at the end."""
@@ -282,7 +340,13 @@ class StreamReader:
         return len(data)
 
     async def iter_chunked(self, n: int) -> AsyncIterator[bytes]:
-        """Iterate over pieces of at most *n* octets."""
+        """Iterate over pieces of at most *n* octets.
+
+        Raises:
+            ValueError: *n* is below 1.
+        """
+        if n < 1:
+            raise ValueError(f"iter_chunked({n}): expected pieces of 1 octet or more")
         while await self._fill():
             yield self._buffer.take(n)
 
@@ -296,11 +360,6 @@ class StreamReader:
         while line := await self.readline():
             yield line
 
-    def _unread(self, data: bytes) -> None:
-        if data:
-            self._buffer.chunks.appendleft(data)
-            self._buffer.size += len(data)
-
     # The writing end, for a stream that the caller feeds.
 
     def feed_data(self, data: bytes) -> None:
@@ -308,22 +367,29 @@ class StreamReader:
 
         Raises:
             RuntimeError: After ``feed_eof``.
+            The failure of the reading side, once there is one: nobody would take what is added.
         """
         self._refuse_foreign_feeder()
-        if self._buffer.is_eof:
+        buffer = self._buffer
+        if buffer.is_eof:
             raise RuntimeError("feed_data() after feed_eof()")
+        if buffer.exception is not None:
+            raise buffer.exception
         if data:
-            self._buffer.feed(bytes(data))
+            buffer.feed(bytes(data))
 
     async def write(self, data: bytes) -> None:
-        """Add *data*, then wait while more than 512 KiB are held.
+        """Add *data*, then wait while more than 512 KiB are held and the reader does not want the whole.
 
         Raises:
+            RuntimeError: Another task waits in ``write``.
             The failure of the reading side, when the upload that reads this stream has ended with one.
         """
+        if self._room is not None:
+            raise RuntimeError("two tasks write to one stream at the same time")
         self.feed_data(data)
         buffer = self._buffer
-        while buffer.size > HIGH_WATER_BYTES and buffer.exception is None:
+        while buffer.size > HIGH_WATER_BYTES and buffer.exception is None and not buffer.collecting:
             self._room = asyncio.get_running_loop().create_future()
             buffer.on_drain = self._make_room
             try:
@@ -341,6 +407,7 @@ class StreamReader:
         """Say that no more will come."""
         self._refuse_foreign_feeder()
         self._buffer.feed_eof()
+        self._make_room()
 
     def set_exception(self, exc: BaseException) -> None:
         """Break the stream: its reader gets what is held, then *exc*; a waiting ``write`` gets *exc*."""
@@ -355,6 +422,11 @@ class StreamReader:
         """The stream as the body of an upload: pieces as they come, none above 256 KiB."""
         while await self._fill():
             yield self._buffer.take(SAVE_BUFFER_BYTES)
+
+    def _end_upload(self) -> None:
+        """The upload that read this stream is over: one who feeds it must learn that nobody takes the rest."""
+        if self._owner is None and not self.at_eof():
+            self.set_exception(ClientPayloadError("the upload that read this stream has ended"))
 
     def _claim_whole(self) -> None:
         if self._started:
