@@ -65,7 +65,7 @@ class Intake:
 
     Args:
         on_collision: What happens to an item whose path another one has.
-        run: Number of this run in the ledger: an entry of this run is a duplicate, an earlier one is done or unfinished.
+        run: Number of this run in the ledger: its entries are duplicates, earlier ones done or unfinished.
         size_of: Looks at a finished file.
         part_size_of: Looks at a ``.part`` file.
         is_fresh: The folder held no file when the run began: nothing needs to be looked for that we did not write.

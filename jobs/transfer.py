@@ -7,20 +7,23 @@ a resumed request means (``resume.py``), when a file gets its name (``recorder.p
 A body that has come whole with its head, or is known to be small, stays in memory and is written later with others
 of its kind. Any other body goes to its ``.part`` file straight from the socket. Before its first octet the ledger has
 what is needed to go on with it: the old octets are gone, then the new validator is recorded, then writing begins, so
-that a kill at any moment leaves no validator beside octets of another representation.
+that a kill at any moment leaves no validator beside octets of another representation. Where there was a validator and
+the new body has none, or is small, the ledger is told to forget it in the same place of that order.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from fetchd.client import ClientError, ClientResponse, ClientSession
+from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession
 
+from .exceptions import JobError
 from .failures import Failure, FailureClass, classify, classify_status, parse_retry_after
 from .httpdates import parse_http_date
 from .items import Item
@@ -76,7 +79,7 @@ class Transfer:
     Args:
         session: Asks for identity and decodes nothing.
         folder: Where ``.part`` files are; used in the loop's thread alone.
-        note_partial: Has the ledger remember an item whose ``resume`` was just set; returns when it does.
+        note_partial: Has the ledger remember an item's ``resume``, None too; returns when it does.
         timeout: Seconds for one attempt; None is no bound.
     """
 
@@ -106,6 +109,8 @@ class Transfer:
             async with asyncio.timeout(self._timeout) as scope:
                 return await self._fetch(item, status)
         except ClientError as exc:
+            if isinstance(exc, BodyTooLargeError):
+                _start_over(item)  # the rest alone might be small enough
             failure = Failure(classify(exc), str(exc), status[0] if status else None)
             raise AttemptFailedError(failure) from exc
         except TimeoutError as exc:
@@ -118,7 +123,7 @@ class Transfer:
         raise AssertionError("asyncio.timeout lets nothing pass silently")
 
     async def _fetch(self, item: Item, seen_status: list[int]) -> Fetched:
-        point = item.resume
+        point = item.resume if item.resume is not None and item.resume.offset else None
         if point is None:
             context = self._session.get(item.url)
         else:
@@ -136,7 +141,7 @@ class Transfer:
             if decision.step is Step.COMPLETE and point is not None:
                 return Fetched(point.offset, None, status, 0, _final_url(item, response))
         # What is here is of no use any more. Ask for the whole at once: nothing was wrong with the host.
-        item.resume = None
+        _start_over(item)
         seen_status.clear()
         return await self._fetch(item, seen_status)
 
@@ -161,36 +166,40 @@ class Transfer:
         raise AttemptFailedError(Failure(failure_class, message, status, seconds))
 
     async def _take_whole(self, item: Item, response: ClientResponse) -> Fetched:
-        item.resume = None
         length = response.content_length
         if response.is_complete or (length is not None and length <= SMALL_BODY_BYTES):
+            _start_over(item)
             data = await response.read()
+            if item.resume is not None:
+                self._folder.remove_part(item.path)
+                item.resume = None
+                await self._note_partial(item)
             final_url = _final_url(item, response)
             return Fetched(len(data), data, response.status, len(data), final_url, _modified(response.raw_headers))
         fd = self._folder.open_part(item.path)
         return await self._stream(item, response, fd, 0, length)
 
-    async def _append(
-        self, item: Item, response: ClientResponse, point: ResumePoint, total: int | None
-    ) -> Fetched:
+    async def _append(self, item: Item, response: ClientResponse, point: ResumePoint, total: int | None) -> Fetched:
         fd = self._folder.open_part(item.path, resume=True)
         if os.fstat(fd).st_size < point.offset:
             os.close(fd)
-            item.resume = None
+            _start_over(item)
             message = f"the .part file is shorter than the {point.offset} octets it had; it is fetched anew"
             raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
-        os.ftruncate(fd, point.offset)
         return await self._stream(item, response, fd, point.offset, total)
 
-    async def _stream(
-        self, item: Item, response: ClientResponse, fd: int, offset: int, total: int | None
-    ) -> Fetched:
-        """Write the content to *fd* from *offset* on. Whatever happens, ``item.resume`` says what can be gone on with."""
+    async def _stream(self, item: Item, response: ClientResponse, fd: int, offset: int, total: int | None) -> Fetched:
+        """Write the content to *fd* from *offset* on. Whatever happens, ``item.resume`` says what can be gone on with.
+
+        What cannot be gone on with is removed.
+        """
+        is_whole = False
         try:
             if offset == 0:
                 await self._remember(item, response, total)
             size = offset
             try:
+                os.ftruncate(fd, offset)
                 await response.save(fd, offset=offset)
             except ClientError:
                 raise
@@ -206,17 +215,29 @@ class Transfer:
             modified = _modified(response.raw_headers)
             if modified is not None:
                 os.utime(fd, (modified, modified))
+            is_whole = True
             return Fetched(size, None, response.status, size - offset, _final_url(item, response), modified)
         finally:
             os.close(fd)
+            if not is_whole and item.resume is None:
+                with contextlib.suppress(JobError):
+                    self._folder.remove_part(item.path)
 
     async def _remember(self, item: Item, response: ClientResponse, total: int | None) -> None:
         validator = validator_of(response.headers)
-        if validator is None:
-            return
-        item.resume = ResumePoint(0, validator, total, without_userinfo(str(response.url)))
-        if total is None or total >= PARTIAL_ROW_BYTES:
+        is_replacing = item.resume is not None
+        item.resume = None
+        if validator is not None:
+            item.resume = ResumePoint(0, validator, total, without_userinfo(str(response.url)))
+        pays = validator is not None and (total is None or total >= PARTIAL_ROW_BYTES)
+        if pays or is_replacing:
             await self._note_partial(item)
+
+
+def _start_over(item: Item) -> None:
+    """Have the next request ask for the whole; ``item.resume`` goes on telling that the ledger may have a validator."""
+    if item.resume is not None:
+        item.resume = replace(item.resume, offset=0)
 
 
 def _final_url(item: Item, response: ClientResponse) -> str | None:
