@@ -311,7 +311,7 @@ class Run:
         return self._is_over.is_set()
 
     def _set_wake(self, at: float | None, now: float) -> None:
-        """Be called again when time alone can let something start; what is due already comes a turn of the loop later."""
+        """Be called again when time alone can let something start; what is due now comes a turn of the loop later."""
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
