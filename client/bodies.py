@@ -7,10 +7,10 @@ Multipart is not made here: a form field that is a file is refused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import io
 import json as json_module
-import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import IO, Any, Protocol
 from urllib.parse import urlencode
@@ -63,7 +63,9 @@ class BytesBody:
 class FileBody:
     """A file object opened for reading octets, from where it stands; read by a worker thread.
 
-    An aiofiles object will do as well. A file that can seek is replayable: it is set back to where it stood.
+    An aiofiles object will do as well. A file that can seek is replayable: it is set back to where it stood. Its
+    length is known when it is a file of the system or in memory; that of others (gzip, for one) could only be told by
+    reading them through, so they are sent chunked.
     """
 
     content_type = "application/octet-stream"
@@ -73,23 +75,14 @@ class FileBody:
         self._is_async = inspect.iscoroutinefunction(file.read)
         self._start: int | None = None
         self.length: int | None = None
-        raw = file.raw if self._is_async and hasattr(file, "raw") else file
-        if getattr(raw, "seekable", None) is not None and not inspect.iscoroutinefunction(raw.seekable):
-            self._measure(raw)
-
-    def _measure(self, raw: Any) -> None:
-        if not raw.seekable():
-            return
-        self._start = raw.tell()
-        if isinstance(raw, io.BytesIO):
-            end = len(raw.getbuffer())
-        else:
-            try:
-                end = os.fstat(raw.fileno()).st_size
-            except (OSError, AttributeError):
-                end = raw.seek(0, io.SEEK_END)
-                raw.seek(self._start)
-        self.length = max(0, end - self._start)
+        if not self._is_async:
+            if getattr(file, "seekable", None) is not None and file.seekable():
+                self._start = file.tell()
+                self.length = _length(file, self._start)
+        elif isinstance(raw := getattr(file, "raw", None), io.FileIO) and raw.seekable() and raw.tell() == 0:
+            # What stands above the raw file tells its position only to those who wait, and is never behind it.
+            self._start = 0
+            self.length = _length(raw, 0)
 
     @property
     def is_replayable(self) -> bool:
@@ -105,16 +98,28 @@ class FileBody:
             await self._call(self._file.seek, self._start)
         left = self.length
         while left is None or left > 0:
-            piece = await self._call(
-                self._file.read, FILE_READ_BYTES if left is None else min(left, FILE_READ_BYTES)
-            )
+            piece = await self._call(self._file.read, FILE_READ_BYTES if left is None else min(left, FILE_READ_BYTES))
             if not isinstance(piece, bytes):
-                raise TypeError("the file given as data= was opened as text; open it with mode 'rb'")
+                raise TypeError(
+                    f"the file given as data= gave {type(piece).__name__}, not bytes; open it with mode 'rb'"
+                )
             if not piece:
                 return  # the sender sees that octets are missing
             if left is not None:
                 left -= len(piece)
             yield piece
+
+
+def _length(file: Any, start: int) -> int | None:
+    """Octets from *start* to the end of *file*, which stands there; None when that is not cheap to tell."""
+    plain = getattr(file, "file", file)  # what tempfile.NamedTemporaryFile gives is a wrapper
+    while isinstance(plain, (io.BufferedReader, io.BufferedRandom)):
+        plain = plain.raw
+    if not isinstance(plain, (io.FileIO, io.BytesIO)):
+        return None
+    end: int = file.seek(0, io.SEEK_END)
+    file.seek(start)
+    return max(0, end - start)
 
 
 class IterableBody:
@@ -132,10 +137,15 @@ class IterableBody:
         source, self._source = self._source, None
         if source is None:
             raise StreamConsumedError("the request body is used up and cannot be sent again")
-        async for piece in source:
-            if not isinstance(piece, (bytes, bytearray, memoryview)):
-                raise ClientPayloadError(f"the request body gave {type(piece).__name__}, expected octets")
-            yield bytes(piece)
+        iterator = aiter(source)
+        try:
+            async for piece in iterator:
+                if not isinstance(piece, (bytes, bytearray, memoryview)):
+                    raise ClientPayloadError(f"the request body gave {type(piece).__name__}, expected octets")
+                yield bytes(piece)
+        finally:
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()  # now, and not when the collector comes
 
 
 class StreamBody(IterableBody):
@@ -148,11 +158,11 @@ class StreamBody(IterableBody):
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """What the stream gives; one who feeds it learns when nobody reads it any more."""
         try:
-            async for piece in super().pieces():
-                yield piece
+            async with contextlib.aclosing(super().pieces()) as pieces:
+                async for piece in pieces:
+                    yield piece
         finally:
-            if not self._stream.at_eof():
-                self._stream.set_exception(ClientPayloadError("the upload that read this stream has ended"))
+            self._stream._end_upload()
 
 
 def json_body(value: object, dumps: Callable[[Any], str] = json_module.dumps) -> BytesBody:
@@ -186,15 +196,15 @@ def as_body(data: Data) -> Body:
         return _form(data.items())
     if isinstance(data, Iterable):
         return _form(data)
-    raise TypeError(
-        f"data= cannot be {type(data).__name__}; expected octets, text, a form, a file or an iterable"
-    )
+    raise TypeError(f"data= cannot be {type(data).__name__}; expected octets, text, a form, a file or an iterable")
 
 
 def _form(pairs: Iterable[Any]) -> BytesBody:
     """An HTML form, application/x-www-form-urlencoded."""
     fields = []
     for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"a form is a mapping, or pairs of a name and a value; seen {type(pair).__name__}")
         name, value = pair
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise TypeError(f"form field {name!r} must be text or a number, not {type(value).__name__}")

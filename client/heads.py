@@ -17,7 +17,15 @@ from multidict import CIMultiDict
 from .bodies import Body
 from .urls import Origin
 
-__all__ = ["DEFAULT_FIELDS", "Fields", "check_method", "check_value", "merge_fields", "request_head", "serialize_fields"]
+__all__ = [
+    "DEFAULT_FIELDS",
+    "Fields",
+    "check_method",
+    "check_value",
+    "merge_fields",
+    "request_head",
+    "serialize_fields",
+]
 
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -77,7 +85,7 @@ def merge_fields(base: Iterable[tuple[str, str]], given: Fields | None) -> CIMul
     pairs = list(given.items() if isinstance(given, Mapping) else given)
     for name, value in pairs:
         if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"field {name!r}: name and value must be text, not {type(value).__name__}")
+            raise TypeError(f"a field is two texts, seen {type(name).__name__} and {type(value).__name__}")
         if _TOKEN(name) is None:
             raise ValueError(f"field name {name!r} is no token (letters, digits and !#$%&'*+.^_`|~-)")
         check_value(name, value)
@@ -98,9 +106,7 @@ def serialize_fields(origin: Origin, fields: Iterable[tuple[str, str]]) -> str:
 _BLANKS: Final = " \t"
 
 
-def request_head(
-    method: str, target: str, origin: Origin, fields: CIMultiDict[str], body: Body | None
-) -> bytes:
+def request_head(method: str, target: str, origin: Origin, fields: CIMultiDict[str], body: Body | None) -> bytes:
     """The head of a request as octets.
 
     Args:

@@ -26,8 +26,11 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # What makes a request target unfit to be sent as it stands: controls, blank, fragment, anything beyond ASCII.
 _UNFIT = re.compile(r"[^!\"$-~]").search
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]").search
-# A registered name as DNS and hosts files know it; RFC 3986 would allow more, no resolver does.
-_HOST = re.compile(r"[a-z0-9_.~-]+").fullmatch
+# Userinfo, host and port. Digits are ASCII digits: int() would take "+80", "8_0" and those of other scripts.
+# A backslash ends the authority for browsers, so that "http://good\\@evil/" means another host to them: refused.
+_AUTHORITY = re.compile(r"(?:([^\\]*)@)?(\[[^@\[\]\\]*\]|[^@:\[\]\\]*)(?::([0-9]{0,9}))?").fullmatch
+# A registered name as DNS (RFC 1035 section 2.3.4) and hosts files know it; RFC 3986 allows more, no resolver does.
+_HOST = re.compile(r"(?=.{1,254}$)[a-z0-9_~-]{1,63}(?:\.[a-z0-9_~-]{1,63})*\.?").fullmatch
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@")
 # An entry is about 400 octets, so the cache stays below 2 MiB; beyond it is emptied, which costs one parse an origin.
 _MAX_ORIGINS: Final = 4096
@@ -39,7 +42,8 @@ class Origin(NamedTuple):
     Attributes:
         key: ``scheme://host:port``, lower-case: equal for equal origins.
         scheme: ``http`` or ``https``.
-        host: Host as it is connected to: IDNA-encoded, lower-case, an IPv6 address without brackets.
+        host: Host as it is connected to: IDNA-encoded, lower-case, an IPv6 address without brackets, its zone behind
+            ``%`` (RFC 6874 writes ``%25`` in a URL).
         port: Effective port.
         host_field: Value of the Host field (RFC 9112 section 3.2).
         authorization: Authorization field from the URL's userinfo; None without.
@@ -80,16 +84,20 @@ def locate(url: str) -> tuple[Origin, str]:
 
 def _locate_rare(url: str) -> tuple[Origin, str]:
     if _CONTROL(url) is not None:
-        raise InvalidURL(without_userinfo(url), "control characters, which no URL may hold")
+        raise InvalidURL(_shown(url), "control characters, which no URL may hold")
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in _DEFAULT_PORTS:
-        raise InvalidURL(without_userinfo(url), "expected http:// or https://")
+        raise InvalidURL(_shown(url), "expected http:// or https://")
     ends = [place for mark in "/?#" if (place := rest.find(mark)) >= 0]
     end = min(ends, default=len(rest))
     prefix = f"{scheme}://{rest[:end]}"
     origin = _origins.get(prefix)
     if origin is None:
-        origin = _parse_origin(prefix)
+        try:
+            origin = _parse_origin(scheme.lower(), rest[:end])
+        except ValueError as exc:
+            # The cause would show the URL as it is in every traceback.
+            raise InvalidURL(_shown(url), str(exc)) from None
         if len(_origins) >= _MAX_ORIGINS:
             _origins.clear()
         _origins[prefix] = origin
@@ -105,40 +113,53 @@ def _request_target(url: str, text: str) -> str:
     try:
         return _UNFIT_RUNS(lambda run: quote(run.group(), safe=""), target)
     except UnicodeEncodeError:
-        raise InvalidURL(without_userinfo(url), "characters that are no Unicode text") from None
+        raise InvalidURL(_shown(url), "characters that are no Unicode text") from None
 
 
 _UNFIT_RUNS = re.compile(r"[^!-~]+").sub
 
 
-def _parse_origin(prefix: str) -> Origin:
-    shown = without_userinfo(prefix)
-    try:
-        url = URL(prefix)
-        host, port = url.raw_host, url.port
-    except ValueError as exc:
-        raise InvalidURL(shown, str(exc) or "host or port") from exc
-    if not host or port is None:
-        raise InvalidURL(shown, "expected a host after //")
-    scheme, host = url.scheme, host.lower()
-    if ":" not in host and _HOST(host) is None:
-        raise InvalidURL(shown, f"{host!r} is no host name")
-    if port == 0:
-        raise InvalidURL(shown, "port 0 cannot be connected to")
-    named = f"[{host}]" if ":" in host else host
-    shown_host = (
-        named.partition("%")[0] + "]" if "%" in named else named
-    )  # RFC 6874: the zone is not for the peer
-    host_field = shown_host if port == _DEFAULT_PORTS[scheme] else f"{shown_host}:{port}"
-    return Origin(f"{scheme}://{named}:{port}", scheme, host, port, host_field, _basic(url))
+def _parse_origin(scheme: str, authority: str) -> Origin:
+    """Raises ValueError with one phrase that holds nothing of the userinfo."""
+    parts = _AUTHORITY(authority)
+    if parts is None:
+        raise ValueError("expected a host, or [an IPv6 address], then a port of digits if any")
+    userinfo, named, digits = parts.groups()
+    if not named:
+        raise ValueError("expected a host after //")
+    port = int(digits) if digits else _DEFAULT_PORTS[scheme]
+    if not 1 <= port <= 65_535:
+        raise ValueError(f"port {port}; expected 1 to 65535")
+    host = (URL(f"{scheme}://{named}").raw_host or "").lower()
+    if named.startswith("["):
+        if ":" not in host:
+            raise ValueError(f"{named!r} is no IPv6 address")
+        host = host.replace("%25", "%", 1)
+        named, host_field = f"[{host}]", f"[{host.partition('%')[0]}]"  # RFC 6874: the zone is not for the peer
+    elif _HOST(host) is None:
+        raise ValueError(f"{host[:80]!r} is no host name")
+    else:
+        named = host_field = host
+    if port != _DEFAULT_PORTS[scheme]:
+        host_field = f"{host_field}:{port}"
+    return Origin(f"{scheme}://{named}:{port}", scheme, host, port, host_field, _basic(userinfo))
 
 
-def _basic(url: URL) -> str | None:
+def _basic(userinfo: str | None) -> str | None:
     """Credentials of the URL as Basic (RFC 7617 section 2), percent-encoding removed."""
-    if url.raw_user is None and url.raw_password is None:
+    if not userinfo:
         return None
-    user, password = unquote_to_bytes(url.raw_user or ""), unquote_to_bytes(url.raw_password or "")
+    try:
+        user, password = (unquote_to_bytes(part) for part in userinfo.partition(":")[::2])
+    except UnicodeEncodeError:
+        raise ValueError("characters that are no Unicode text") from None
     return "Basic " + b64encode(user + b":" + password).decode("ascii")
+
+
+def _shown(url: str) -> str:
+    """A URL that is wrong as it may be shown: where the userinfo ends is a guess, so nothing before an @ is."""
+    shown = without_userinfo(url)
+    return shown if shown != url or "@" not in url else "..." + url.rpartition("@")[2]
 
 
 def without_userinfo(url: str) -> str:
