@@ -2,7 +2,7 @@
 
 Most items go well: fetched at the first attempt, status 200, no redirect, a path that follows from the URL.
 Whatever is not so goes into one JSON text, which is NULL for them: ten empty columns would cost ten octets an
-item, and binding them a third of the time of an insert.
+item, and time to bind.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Row:
         final_url: Where redirections led; None when that is *url*.
         validator: What identifies the representation whose octets are in the ``.part`` file; None: no resume.
         total: Length of that representation in octets; None when not known.
-        etag: Kept when it is set: some 20 octets an item and 2 us.
+        etag: Kept when it is set, at the cost of its octets: leave it None unless somebody asked for it.
         last_modified: The same.
         line: Line of the manifest, kept for what is not done; 0 when there is none.
         started: Start of the first attempt, seconds since 1970; kept to the second.

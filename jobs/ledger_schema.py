@@ -19,10 +19,9 @@ on (write-ahead log); the view ``report`` shows the rows with names and times sp
     slots(slot, item)    which rows may have a path: look-ups by path, see `Slots`
     open_items           an index of the rows that are not done, so that none of these has to be searched for
 
-An ordinary item (fetched at the first attempt, no redirect, path derived from its URL) takes 42 octets beside
-its URL: 29 in ``items``, 13 in ``slots`` with the slack of a B-tree. The slot stands in a table of its own
-because in ``items`` an index would repeat it: 7 octets an item less, at the same speed
-(``benchmarks/ledger_cost.py``).
+An ordinary item (fetched at the first attempt, no redirect, path derived from its URL) takes 42 to 45 octets
+beside its URL (``benchmarks/ledger_cost.py``). The slot stands in a table of its own, because an index on a
+column of ``items`` would hold it a second time.
 
 No column is declared NOT NULL and inserts say OR FAIL: either would have SQLite keep a copy of every page
 that a statement touches, to undo that statement alone. A failed statement ends our transaction anyway.
@@ -39,6 +38,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from hashlib import blake2b
 from pathlib import Path
+from struct import unpack
 from typing import Final
 from zlib import crc32
 
@@ -66,10 +66,13 @@ SCHEMA_VERSION: Final = 1
 _APPLICATION_ID: Final = 0x66746368  # "ftch": file(1) and we tell our files from other databases by it
 _BUSY_SECONDS: Final = 10.0  # readers never block us; only recovery and checkpoints wait, for moments
 _CACHE_KIB: Final = 8_192  # a guess: holds the upper levels of a ledger of 10^8 items and what is in use
-# Pages of 4 KiB in the log before they are moved to the file. 1,000 (SQLite's default) moves the pages in use
-# four times as often as 4,000; more than 16 MiB of log measured no faster.
+# Pages of 4 KiB in the log before they are moved to the file: 16 MiB, four times SQLite's default, because the
+# pages in use are then moved a quarter as often. A guess; what it costs is disk.
 _CHECKPOINT_PAGES: Final = 4_000
 _LOG_LIMIT: Final = 64 << 20  # the log is cut back to this after a long reader made it grow
+
+_BEFORE_ENDING: Final = -5  # endings hold digits too (.mp3); longer ones than .jpeg are rare and do no harm
+_NO_DIGITS: Final = bytes(octet for octet in range(256) if not 0x30 <= octet <= 0x39)
 
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
@@ -112,18 +115,19 @@ class State(IntEnum):
 
 
 class Slots:
-    """Gives each path the number by which `lookup` finds its rows.
+    """Gives each path the number by which a look-up finds its rows.
 
-    The problem: an index of 10 million random hashes is 200 MB, and each insert changes a page of it that is
-    elsewhere, so a batch of 256 items writes 256 pages of 4 KiB beside its own seven. That alone took as
-    much time as all the rest (at 200,000 items 9 us of CPU an item, with this class 4.6).
+    The problem: an index of random hashes is touched at random. Each item of a batch changes another page of
+    it, 4 KiB that go to the log and later to the file, where the rows themselves take 36 to a page.
 
-    So the slot keeps together what manifests keep together: 10 bits of the folder, 9 of the path without its
-    last 8 characters (so that neighbours in a numbered series are neighbours here), 28 of the whole path. A
-    manifest sorted in whatever way then changes few pages a batch, and a shuffled one is no worse off.
+    So the slot keeps together what manifests keep together: 10 bits of the folder, 9 of the beginning of the
+    name, 28 of the whole path. The beginning is what stands before the last two digits (the ending left out),
+    so that a hundred or a thousand neighbours of a series are neighbours here too. A manifest that is sorted
+    in whatever way then changes few pages a batch, and a shuffled one is no worse off than with plain hashes
+    (``benchmarks/ledger_cost.py`` has both).
 
-    Slots are not unique and need not be: rows are compared by path. The last part is salted, a number of this
-    ledger's own, so that nobody can write a manifest whose paths all share one slot.
+    Slots are not unique and need not be: rows are compared by path. The last part is salted, by a number of
+    this ledger's own, so that nobody can write a manifest whose paths all share one slot.
     """
 
     __slots__ = ("_salt",)
@@ -134,14 +138,15 @@ class Slots:
     def of(self, paths: Sequence[str]) -> list[int]:
         """Return the slots of *paths*, each below 2**47 (six octets in SQLite)."""
         salt = self._salt
-        slots = []
-        # Hot path: 1.3 us a path.
-        for path in paths:
-            name = path.encode("utf-8", "surrogatepass")
-            near = (crc32(name[: name.rfind(b"/")]) & 0x3FF) << 9 | crc32(name[:-8]) & 0x1FF
-            digest = blake2b(name, digest_size=4, salt=salt).digest()
-            slots.append(near << 28 | int.from_bytes(digest, "big") >> 4)
-        return slots
+        # Hot path: 1.1 us a path.
+        names = [path.encode("utf-8", "surrogatepass") for path in paths]
+        digests = [blake2b(name, digest_size=4, salt=salt).digest() for name in names]
+        return [
+            (crc32(name[: name.rfind(b"/")]) & 0x3FF) << 37
+            | (crc32(name[:_BEFORE_ENDING].rstrip(_NO_DIGITS)[:-2]) & 0x1FF) << 28
+            | whole >> 4
+            for name, whole in zip(names, unpack(f">{len(names)}I", b"".join(digests)), strict=True)
+        ]
 
 
 @contextmanager
