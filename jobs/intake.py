@@ -137,7 +137,7 @@ class Intake:
             if isinstance(entry, Collision):
                 self._judge_collision(item, entry, admitted, again)
             elif rival is not None and not self._outlived(item, entry):
-                self._judge_rivals(item, entry, rival, admitted, again)
+                self._judge_late(item, entry, self._claims.get(item.path, rival), admitted, again)
             elif entry is None:
                 self._judge_new(item, admitted, again)
             else:
@@ -161,9 +161,10 @@ class Intake:
         """
         return entry is not None and self._claims.setdefault(item.path, item) is item
 
-    def _judge_rivals(
+    def _judge_late(
         self, item: Item, entry: LedgerEntry | None, rival: Item, admitted: Admitted, again: list[Item]
     ) -> None:
+        """Judge an item that came too late: *rival* has the path."""
         if entry is not None:
             item.row = entry.row
         if _identity(item) == _identity(rival) or (entry is not None and entry.run == self._run):
