@@ -186,7 +186,9 @@ def test_an_item_that_collides_in_every_run_has_one_row(tmp_path: Path) -> None:
             assert [row.row for row in (*lost, again, *fresh)] == [2, 2, 2, 3, 3, 4]
             assert ledger.counts()[State.FAILED] == 3
             own = Entry(2, State.FAILED, run, 0, failure_class="policy")
-            assert ledger.lookup([("https://h/a", "h/a", True)]) == [Collision(1, "http://h/a", State.DONE, own)]
+            assert ledger.lookup([("https://h/a", "h/a", True)]) == [
+                Collision(1, "http://h/a", State.DONE, own)
+            ]
 
 
 def test_credentials_are_in_no_file_of_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
