@@ -20,14 +20,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from fetchd.client import (
-    BaseConnector,
-    ClientSession,
-    TCPConnector,
-    Timeout,
-    UnixConnector,
-    context_with_roots,
-)
+from fetchd.client import ClientSession
 
 from .events import (
     Event,
@@ -40,7 +33,7 @@ from .events import (
     Snapshot,
     Summary,
 )
-from .exceptions import LocalFailureError, PolicyError, SettingsError
+from .exceptions import LocalFailureError, PolicyError
 from .failures import Failure, FailureClass, classify, retry_delay, verdict
 from .intake import Admitted, Intake, derive_path
 from .items import Item, Outcome, Result
@@ -49,6 +42,7 @@ from .ledger_recovery import recover
 from .manifests import Batch, ManifestSource, open_manifest
 from .recorder import Entry, Recorder
 from .scheduler import Scheduler
+from .sessions import open_session
 from .settings import RunSettings
 from .sinks import Folder
 from .transfer import AttemptFailedError, Fetched, Transfer
@@ -60,8 +54,6 @@ TEMPLATE: Final = "{host}/{path}"
 MAX_FREE_RETRIES: Final = 20
 # Seconds between two Progress events.
 PROGRESS_S: Final = 0.5
-# Idle connections are worth keeping for hosts that come round again, as far as descriptors go.
-_SOCKETS_PER_SLOT: Final = 2
 
 OnEvent = Callable[[Event], None]
 
@@ -92,7 +84,6 @@ class Run:
         self._failures: Counter[FailureClass] = Counter()
         self._skips: Counter[str] = Counter()
         self._read = 0
-        self._received = 0
         self._started_at = 0.0
         self._stopped_by: str | None = None
         self._local_failure: str | None = None
@@ -125,7 +116,7 @@ class Run:
             in_flight=scheduler.in_flight,
             queued=scheduler.queued,
             delayed=scheduler.delayed,
-            bytes=self._received,
+            bytes=self._transfer.received,
             manifest_done=self._manifest_done,
             slow_hosts=tuple(scheduler.longest_queues(3)),
         )
@@ -135,8 +126,7 @@ class Run:
         settings = self._settings
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
-        async with open_manifest(settings.manifest) as source:
-            connector = self._connector()
+        async with open_manifest(settings.manifest) as source, open_session(settings) as session:
             folder = Folder(settings.output)
             try:
                 with (
@@ -144,43 +134,9 @@ class Run:
                     Ledger.open(settings.output, template=TEMPLATE, derive=derive_path) as ledger,
                 ):
                     recover(ledger, folder)
-                    async with self._session(connector) as session:
-                        return await self._execute(source, session, folder, ledger, recorder_folder)
+                    return await self._execute(source, session, folder, ledger, recorder_folder)
             finally:
                 folder.close()
-
-    def _connector(self) -> BaseConnector:
-        settings = self._settings
-        limit = settings.concurrency * _SOCKETS_PER_SLOT
-        verify = False if settings.insecure else None
-        try:
-            context = None if settings.cacert is None else context_with_roots(settings.cacert)
-        except OSError as exc:
-            raise SettingsError(f"cannot load certificates from {settings.cacert}: {exc}") from exc
-        if settings.unix_socket is not None:
-            return UnixConnector(str(settings.unix_socket), limit=limit, verify_ssl=verify, ssl_context=context)
-        return TCPConnector(limit=limit, verify_ssl=verify, ssl_context=context)
-
-    def _session(self, connector: BaseConnector) -> ClientSession:
-        settings = self._settings
-        headers = [("Accept-Encoding", "identity"), *settings.headers]
-        if settings.user_agent is not None:
-            headers.append(("User-Agent", settings.user_agent))
-        try:
-            return ClientSession(
-                connector=connector,
-                headers=headers,
-                auto_decompress=False,
-                max_body_bytes=settings.max_bytes,
-                timeout=Timeout(
-                    connect=settings.connect_timeout,
-                    first_byte=settings.first_byte_timeout,
-                    idle_read=settings.idle_timeout,
-                    idle_write=settings.idle_timeout,
-                ),
-            )
-        except ValueError as exc:
-            raise SettingsError(str(exc)) from exc
 
     async def _execute(
         self, source: ManifestSource, session: ClientSession, folder: Folder, ledger: Ledger, recorder_folder: Folder
@@ -359,7 +315,6 @@ class Run:
             self._fetched(item, fetched, started)
 
     def _fetched(self, item: Item, fetched: Fetched, started: float) -> None:
-        self._received += fetched.received
         self._scheduler.done(item, self._loop.time())
         row = self._row(item, State.FINISHING, started)
         row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
@@ -498,7 +453,7 @@ class Run:
             invalid=self._counts[Result.INVALID],
             left=self._read - ended,
             unread=not self._manifest_done,
-            bytes=self._received,
+            bytes=self._transfer.received,
             seconds=time.monotonic() - self._started_at,
             failures=dict(self._failures),
             skip_reasons=dict(self._skips),

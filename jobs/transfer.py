@@ -60,7 +60,6 @@ class Fetched:
         size: Octets of the whole file.
         data: The content, to be written; None when it is in the ``.part`` file.
         status: Status code of the answer.
-        received: Octets of content that this attempt brought.
         final_url: Where redirections led; None when that is the item's URL.
         modified: Last-Modified, seconds since 1970; None when it was not told.
     """
@@ -68,7 +67,6 @@ class Fetched:
     size: int
     data: bytes | None
     status: int
-    received: int
     final_url: str | None = None
     modified: float | None = None
 
@@ -94,6 +92,16 @@ class Transfer:
         self._folder = folder
         self._note_partial = note_partial
         self._timeout = timeout
+        self._received = 0  # by attempts that are through with their content
+        self._writing: dict[int, int] = {}  # descriptors being written -> where their attempts began
+
+    @property
+    def received(self) -> int:
+        """Octets of content that came so far, those of attempts under way and of failed ones included.
+
+        The files tell of those under way: their octets need not pass through Python.
+        """
+        return self._received + sum(os.fstat(fd).st_size - begin for fd, begin in self._writing.items())
 
     async def attempt(self, item: Item) -> Fetched:
         """Fetch *item* once, going on from ``item.resume`` if it is set. Sets ``item.resume`` for the next attempt.
@@ -139,7 +147,7 @@ class Transfer:
             if decision.step is Step.RESTART:
                 return await self._take_whole(item, response)
             if decision.step is Step.COMPLETE and point is not None:
-                return Fetched(point.offset, None, status, 0, _final_url(item, response))
+                return Fetched(point.offset, None, status, _final_url(item, response))
         # What is here is of no use any more. Ask for the whole at once: nothing was wrong with the host.
         _start_over(item)
         seen_status.clear()
@@ -170,12 +178,13 @@ class Transfer:
         if response.is_complete or (length is not None and length <= SMALL_BODY_BYTES):
             _start_over(item)
             data = await response.read()
+            self._received += len(data)
             if item.resume is not None:
                 self._folder.remove_part(item.path)
                 item.resume = None
                 await self._note_partial(item)
             final_url = _final_url(item, response)
-            return Fetched(len(data), data, response.status, len(data), final_url, _modified(response.raw_headers))
+            return Fetched(len(data), data, response.status, final_url, _modified(response.raw_headers))
         fd = self._folder.open_part(item.path)
         return await self._stream(item, response, fd, 0, length)
 
@@ -200,6 +209,7 @@ class Transfer:
             size = offset
             try:
                 os.ftruncate(fd, offset)
+                self._writing[fd] = offset
                 await response.save(fd, offset=offset)
             except ClientError:
                 raise
@@ -207,6 +217,7 @@ class Transfer:
                 raise self._folder.failure(item.path, exc) from exc
             finally:
                 size = os.fstat(fd).st_size
+                self._received += size - self._writing.pop(fd, size)
                 if item.resume is not None:
                     item.resume = ResumePoint(size, item.resume.validator, total, item.resume.final_url)
             if total is not None and size != total:
@@ -216,7 +227,7 @@ class Transfer:
             if modified is not None:
                 os.utime(fd, (modified, modified))
             is_whole = True
-            return Fetched(size, None, response.status, size - offset, _final_url(item, response), modified)
+            return Fetched(size, None, response.status, _final_url(item, response), modified)
         finally:
             os.close(fd)
             if not is_whole and item.resume is None:
