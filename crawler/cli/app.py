@@ -1,0 +1,251 @@
+"""The command line as Typer sees it: commands, their help, and ``main``, which makes an exit code of whatever happens.
+
+Nothing of the engine is imported before a command is to do its work: help answers in the time Typer takes. So the
+modules that do the work are imported inside the functions, and a test looks at what help has imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+
+from . import declarations as given
+from .exit_codes import ExitCode
+from .plain import PlainCommand, PlainGroup
+
+__all__ = ["app", "main"]
+
+PROGRAM: Final = "fetchd"
+
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+# The class of all that Click says about a command line; Typer has it under no name of its own.
+_UsageError: Final[Any] = typer.BadParameter.__base__
+
+_EPILOG: Final = """
+\b
+Sizes: 500, 10MiB, 1.5GB (K, M and G alone count by 1024). Times: 1.5s, 500ms, 2m, 1h30m; a number alone is seconds.
+
+\b
+Exit codes:
+  0  every item is done                    3  local failure: disk full, no permission
+  1  some items failed or were invalid     4  network unusable: dns, connect or tls, every time
+  2  usage, settings, empty manifest       130, 143  stopped by Ctrl-C, by SIGTERM
+"""
+
+app = typer.Typer(
+    cls=PlainGroup,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=dict(_CONTEXT),
+    epilog=_EPILOG,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def fetchd(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version (flag; default off)."),
+    ] = False,
+) -> None:
+    """Download many URLs, resume what was interrupted, and account for every one of them.
+
+    Only http and https. Data goes to standard output, all else to standard error.
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(ExitCode.USAGE)
+
+
+# Typer reads the options off the signatures, so they are as long as the list of options.
+@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
+def run(
+    manifest: given.Manifest,
+    output: given.OutputFolder = None,
+    concurrency: given.Concurrency = None,
+    per_host: given.PerHost = None,
+    profile: given.Profile = None,
+    on_collision: given.OnCollision = None,
+    timeout: given.Timeout = None,
+    connect_timeout: given.ConnectTimeout = None,
+    idle_timeout: given.IdleTimeout = None,
+    retries: given.Retries = None,
+    max_bytes: given.MaxBytes = None,
+    header: given.Header = None,
+    user_agent: given.UserAgent = None,
+    unix_socket: given.UnixSocket = None,
+    cacert: given.CaCert = None,
+    insecure: given.Insecure = False,
+    json: given.Json = False,
+    no_progress: given.NoProgress = False,
+    quiet: given.Quiet = False,
+    verbose: given.Verbose = False,
+) -> int:
+    """Download every item of a manifest.
+
+    Run it again on the same folder to go on: what is done is skipped, what broke off is resumed, what failed is
+    tried again. Blank lines of the manifest and those that begin with # are passed over.
+
+    \b
+    Example:  fetchd run urls.txt -o files
+              grep pdf$ urls.txt | fetchd run - --profile lan -j 16
+    """
+    from .options import RawRun
+    from .run_command import run_manifest
+
+    return run_manifest(
+        RawRun(
+            manifest=manifest,
+            output=output,
+            concurrency=concurrency,
+            per_host=per_host,
+            profile=profile,
+            on_collision=on_collision,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            idle_timeout=idle_timeout,
+            retries=retries,
+            max_bytes=max_bytes,
+            header=tuple(header or ()),
+            user_agent=user_agent,
+            unix_socket=unix_socket,
+            cacert=cacert,
+            insecure=insecure,
+            json=json,
+            no_progress=no_progress,
+            quiet=quiet,
+            verbose=verbose,
+        )
+    )
+
+
+@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
+def get(
+    urls: given.Urls,
+    output: given.OutputFile = None,
+    remote_name: given.RemoteName = False,
+    force: given.Force = False,
+    timeout: given.Timeout = None,
+    connect_timeout: given.ConnectTimeout = None,
+    idle_timeout: given.IdleTimeout = None,
+    retries: given.Retries = None,
+    max_bytes: given.MaxBytes = None,
+    header: given.Header = None,
+    user_agent: given.UserAgent = None,
+    unix_socket: given.UnixSocket = None,
+    cacert: given.CaCert = None,
+    insecure: given.Insecure = False,
+    quiet: given.Quiet = False,
+) -> int:
+    """Download one URL or a few, to standard output or to files.
+
+    For a handful of URLs without a ledger: the octets as the server sent them, nothing when the status is an error,
+    and a body that is cut off is gone on with or is an error.
+
+    \b
+    Example:  fetchd get https://example.org/a.tar | tar x
+              fetchd get -O https://example.org/a.iso https://example.org/b.iso
+    """
+    from .get_command import get_urls
+    from .options import RawGet
+
+    return get_urls(
+        RawGet(
+            urls=tuple(urls),
+            output=output,
+            by_name=remote_name,
+            force=force,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            idle_timeout=idle_timeout,
+            retries=retries,
+            max_bytes=max_bytes,
+            header=tuple(header or ()),
+            user_agent=user_agent,
+            unix_socket=unix_socket,
+            cacert=cacert,
+            insecure=insecure,
+            quiet=quiet,
+        )
+    )
+
+
+@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
+def status(folder: given.Folder, json: given.StatusJson = False) -> int:
+    """Say where the run in a folder stands, also while it goes on.
+
+    Counts what is done, failed and unfinished, and names what to do next. It only reads.
+
+    \b
+    Example:  fetchd status files
+    """
+    from .status_command import tell_status
+
+    return tell_status(folder, as_json=json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (see ``exit_codes.py``).
+
+    Args:
+        arguments: Without the program's name; None takes those of the process.
+    """
+    try:
+        return _flushed(_answer(arguments))
+    except KeyboardInterrupt:  # before or after the time in which a command minds its signals itself
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return _let_go_of_output()
+
+
+def _answer(arguments: Sequence[str] | None) -> int:
+    try:
+        code = typer.main.get_command(app).main(
+            None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False
+        )
+    except _UsageError as exc:
+        print(f"{PROGRAM}: {_usage(exc)}", file=sys.stderr)
+        return ExitCode.USAGE
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # Click's own answer to a reader that left is 1
+            raise exc.__context__ from None
+        raise
+    return int(code or 0)
+
+
+def _usage(exc: Any) -> str:
+    """One line on what is wrong with a command line, and where to look."""
+    context = exc.ctx
+    where = PROGRAM if context is None else context.command_path
+    told = exc.format_message().strip().rstrip(".")
+    return f"{told[:1].lower()}{told[1:]} (see {where} --help)"
+
+
+def _flushed(code: int) -> int:
+    """Write out what is held back while an error can still be answered."""
+    sys.stdout.flush()
+    return code
+
+
+def _let_go_of_output() -> int:
+    """The reader of our output has left, which is its right: no error, and nothing more is written."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    return ExitCode.DONE

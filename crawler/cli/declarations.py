@@ -1,0 +1,128 @@
+"""The options of the commands as Typer declares them: names, what stands for the value, help. No behaviour.
+
+All values are text (or None where not given) and flags; ``options.py`` knows what they mean. Every help is one line in
+the imperative that ends with unit and default, which arguments have none of; a test holds them to it, and to the
+defaults of ``RunSettings``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Manifest = Annotated[
+    str,
+    typer.Argument(metavar="MANIFEST", help="Read URLs from this file, a line each; - is standard input (file)."),
+]
+Urls = Annotated[list[str], typer.Argument(metavar="URL", help="Fetch these, in this order (URLs).")]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="Look at the run in this output folder (folder).")]
+
+OutputFolder = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="DIR", help="Store the files below this folder (folder; default downloads)."
+    ),
+]
+OutputFile = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Write to this file, replacing it (file; default - for standard output)."
+    ),
+]
+RemoteName = Annotated[
+    bool, typer.Option("-O", "--remote-name", help="Write to files named as in the URLs, here (flag; default off).")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Let --remote-name replace files that are there (flag; default off).")
+]
+
+Concurrency = Annotated[
+    str | None,
+    typer.Option("-j", "--concurrency", metavar="N", help="Fetch at most so many items at a time (items; default 64)."),
+]
+PerHost = Annotated[
+    str | None,
+    typer.Option("--per-host", metavar="N", help="Fetch at most so many at a time from one host (items; default 6)."),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Take 'default', or 'lan' to give one host all of --concurrency (name; default default).",
+    ),
+]
+OnCollision = Annotated[
+    str | None,
+    typer.Option(
+        "--on-collision",
+        metavar="WHAT",
+        help="Treat an item whose file belongs to another: error, skip or number (word; default error).",
+    ),
+]
+
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", metavar="TIME", help="Give up an attempt as a whole after this long (time; default none)."
+    ),
+]
+ConnectTimeout = Annotated[
+    str | None,
+    typer.Option(
+        "--connect-timeout", metavar="TIME", help="Give up connecting, DNS and TLS included (time; default 30s)."
+    ),
+]
+IdleTimeout = Annotated[
+    str | None,
+    typer.Option(
+        "--idle-timeout", metavar="TIME", help="Give up when no octet comes for this long (time; default 60s)."
+    ),
+]
+Retries = Annotated[
+    str | None,
+    typer.Option(
+        "--retries", metavar="N", help="Try again so many times after a failure that may pass (attempts; default 4)."
+    ),
+]
+MaxBytes = Annotated[
+    str | None, typer.Option("--max-bytes", metavar="SIZE", help="Refuse bodies larger than this (size; default none).")
+]
+Header = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header",
+        metavar="FIELD",
+        help="Send 'Name: value' to every host, or the lines of @FILE; repeatable (field; default none).",
+    ),
+]
+UserAgent = Annotated[
+    str | None,
+    typer.Option(
+        "--user-agent", metavar="TEXT", help="Send this as User-Agent (text; default fetchd and its version)."
+    ),
+]
+UnixSocket = Annotated[
+    str | None,
+    typer.Option(
+        "--unix-socket", metavar="PATH", help="Connect here, whatever host the URL names (socket; default none)."
+    ),
+]
+CaCert = Annotated[
+    str | None,
+    typer.Option("--cacert", metavar="FILE", help="Trust these certificates only, PEM (file; default the system's)."),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Accept any certificate: anybody may answer (flag; default off).")
+]
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Write events to standard output, a line of JSON each (flag; default off).")
+]
+StatusJson = Annotated[
+    bool, typer.Option("--json", help="Write one object of JSON instead of words (flag; default off).")
+]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress (flag; default off).")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what ends the command early (flag; default off).")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Name each item that failed (flag; default off).")]

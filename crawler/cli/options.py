@@ -1,0 +1,279 @@
+"""From options as they were typed to validated settings. Pure: no file, no environment, no printing.
+
+    raw options (text and flags, or None where not given)  ->  RunOrder, GetOrder  ->  run_command.py, get_command.py
+
+What is not given is left to the defaults of ``RunSettings``; ``declarations.py`` only repeats them in the help.
+Every problem is a SettingsError with one sentence: which option, what was seen, what is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Final, TypedDict, TypeVar, get_args
+
+from fetchd.jobs.exceptions import SettingsError
+from fetchd.jobs.naming import safe_path
+from fetchd.jobs.settings import OnCollision, RunSettings
+from fetchd.jobs.targets import parse_target, without_userinfo
+
+from .values import parse_count, parse_field, parse_fields, parse_seconds, parse_size
+
+__all__ = ["GetOrder", "RawGet", "RawNetwork", "RawRun", "RunOrder", "Voice", "get_order", "run_order"]
+
+T = TypeVar("T")
+ReadText = Callable[[str], str]
+
+STANDARD_OUTPUT: Final = "-"
+_PROFILES: Final = ("default", "lan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawNetwork:
+    """Options that ``run`` and ``get`` share, as typed; None and empty mean that they were not given."""
+
+    timeout: str | None = None
+    connect_timeout: str | None = None
+    idle_timeout: str | None = None
+    retries: str | None = None
+    max_bytes: str | None = None
+    header: tuple[str, ...] = ()
+    user_agent: str | None = None
+    unix_socket: str | None = None
+    cacert: str | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRun(RawNetwork):
+    """Options of ``run``, as typed."""
+
+    manifest: str
+    output: str | None = None
+    concurrency: str | None = None
+    per_host: str | None = None
+    on_collision: str | None = None
+    profile: str | None = None
+    json: bool = False
+    no_progress: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawGet(RawNetwork):
+    """Options of ``get``, as typed."""
+
+    urls: tuple[str, ...]
+    output: str | None = None
+    by_name: bool = False
+    force: bool = False
+    quiet: bool = False
+
+
+class Voice(Enum):
+    """How much is said on standard error."""
+
+    QUIET = "quiet"
+    """What ended the run early, nothing else."""
+    NORMAL = "normal"
+    VERBOSE = "verbose"
+    """Every item that failed, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What ``fetchd run`` is to do.
+
+    Attributes:
+        settings: For the run.
+        voice: How much is said.
+        json: Whether events go to standard output.
+        progress: Whether progress is shown.
+    """
+
+    settings: RunSettings
+    voice: Voice = Voice.NORMAL
+    json: bool = False
+    progress: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetOrder:
+    """What ``fetchd get`` is to do.
+
+    Attributes:
+        urls: What to fetch, in this order.
+        network: Settings of the network; its manifest and folder mean nothing here.
+        files: A file for each URL, in the order of *urls*; None for standard output.
+        replace: Whether a file that is there is replaced.
+        voice: How much is said.
+    """
+
+    urls: tuple[str, ...]
+    network: RunSettings
+    files: tuple[Path, ...] | None
+    replace: bool
+    voice: Voice = Voice.NORMAL
+
+
+class _Given(TypedDict, total=False):
+    """Fields of ``RunSettings`` that were given."""
+
+    output: Path
+    concurrency: int
+    per_host: int
+    on_collision: OnCollision
+    timeout: float
+    connect_timeout: float
+    first_byte_timeout: float
+    idle_timeout: float
+    retries: int
+    max_bytes: int
+    headers: tuple[tuple[str, str], ...]
+    user_agent: str
+    unix_socket: Path
+    cacert: Path
+    insecure: bool
+
+
+def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
+    """Return what *raw* asks for.
+
+    Args:
+        raw: The options.
+        read_text: Gives the content of a file (of ``--header @file``); its OSError becomes a SettingsError.
+
+    Raises:
+        SettingsError: An option that cannot be used, or two that exclude each other.
+    """
+    given = _network(raw, read_text)
+    if raw.output is not None:
+        given["output"] = _path("--output", raw.output)
+    if raw.concurrency is not None:
+        given["concurrency"] = _parsed("--concurrency", raw.concurrency, lambda text: parse_count(text, 1))
+    if raw.per_host is not None:
+        given["per_host"] = _parsed("--per-host", raw.per_host, lambda text: parse_count(text, 1))
+    if raw.on_collision is not None:
+        given["on_collision"] = _on_collision(raw.on_collision)
+    if raw.profile is not None:
+        _one_of("--profile", raw.profile, _PROFILES)
+    if not raw.manifest:
+        raise SettingsError("MANIFEST is empty; expected the name of a file, or - for standard input")
+    settings = RunSettings(manifest=raw.manifest, **given)
+    if raw.profile == "lan" and raw.per_host is None:
+        settings = replace(settings, per_host=settings.concurrency)
+    return RunOrder(settings=settings, voice=_voice(raw), json=raw.json, progress=not (raw.no_progress or raw.quiet))
+
+
+def get_order(raw: RawGet, read_text: ReadText) -> GetOrder:
+    """Return what *raw* asks for; as `run_order`."""
+    if raw.by_name and raw.output is not None:
+        raise SettingsError("--output and --remote-name exclude each other: one names the file, one takes the URL's")
+    if raw.force and not raw.by_name:
+        raise SettingsError("--force goes with --remote-name only; --output replaces a file that is there")
+    given = _network(raw, read_text)
+    names = [_name(url) for url in raw.urls]
+    files: tuple[Path, ...] | None = None
+    if raw.by_name:
+        files = tuple(Path(name) for name in names)
+    elif raw.output is not None and raw.output != STANDARD_OUTPUT:
+        if len(raw.urls) > 1:
+            raise SettingsError(
+                f"--output takes one URL, here are {len(raw.urls)}; expected --remote-name with several"
+            )
+        files = (_path("--output", raw.output),)
+    return GetOrder(
+        urls=raw.urls,
+        network=RunSettings(manifest="", **given),
+        files=files,
+        replace=raw.force or not raw.by_name,
+        voice=Voice.QUIET if raw.quiet else Voice.NORMAL,
+    )
+
+
+def _network(raw: RawNetwork, read_text: ReadText) -> _Given:
+    given: _Given = {}
+    if raw.timeout is not None:
+        given["timeout"] = _parsed("--timeout", raw.timeout, parse_seconds)
+    if raw.connect_timeout is not None:
+        given["connect_timeout"] = _parsed("--connect-timeout", raw.connect_timeout, parse_seconds)
+    if raw.idle_timeout is not None:
+        # The first octet is one too: who allows for a slow server means both waits.
+        given["idle_timeout"] = _parsed("--idle-timeout", raw.idle_timeout, parse_seconds)
+        given["first_byte_timeout"] = given["idle_timeout"]
+    if raw.retries is not None:
+        given["retries"] = _parsed("--retries", raw.retries, lambda text: parse_count(text, 0))
+    if raw.max_bytes is not None:
+        given["max_bytes"] = _parsed("--max-bytes", raw.max_bytes, parse_size)
+    if raw.unix_socket is not None:
+        given["unix_socket"] = _path("--unix-socket", raw.unix_socket)
+    _add_trust(raw, given)
+    _add_fields(raw, given, read_text)
+    return given
+
+
+def _add_trust(raw: RawNetwork, given: _Given) -> None:
+    if raw.insecure and raw.cacert is not None:
+        raise SettingsError("--insecure and --cacert exclude each other: one trusts anybody, the other these only")
+    given["insecure"] = raw.insecure
+    if raw.cacert is not None:
+        given["cacert"] = _path("--cacert", raw.cacert)
+
+
+def _add_fields(raw: RawNetwork, given: _Given, read_text: ReadText) -> None:
+    try:
+        fields = parse_fields(raw.header, read_text)
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).lower()
+        raise SettingsError(f"--header: cannot read {exc.filename}: {reason}") from exc
+    except ValueError as exc:  # UnicodeDecodeError is one
+        raise SettingsError(f"--header: {exc}") from exc
+    given["headers"] = fields
+    if raw.user_agent is None:
+        return
+    if any(name.lower() == "user-agent" for name, _ in fields):
+        raise SettingsError("--user-agent and a --header of that name exclude each other")
+    given["user_agent"] = _parsed("--user-agent", raw.user_agent, lambda text: parse_field(f"User-Agent: {text}")[1])
+
+
+def _parsed(option: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except ValueError as exc:
+        raise SettingsError(f"{option} is {text!r}; {exc}") from exc
+
+
+def _path(option: str, text: str) -> Path:
+    if not text or "\0" in text:
+        raise SettingsError(f"{option} is {text!r}; expected a path")
+    return Path(text)
+
+
+def _one_of(option: str, text: str, choices: tuple[str, ...]) -> None:
+    if text not in choices:
+        raise SettingsError(f"{option} is {text!r}; expected one of {', '.join(choices)}")
+
+
+def _on_collision(text: str) -> OnCollision:
+    choices: tuple[OnCollision, ...] = get_args(OnCollision)
+    _one_of("--on-collision", text, choices)
+    return choices[choices.index(text)]
+
+
+def _voice(raw: RawRun) -> Voice:
+    if raw.quiet and raw.verbose:
+        raise SettingsError("--quiet and --verbose exclude each other")
+    if raw.quiet:
+        return Voice.QUIET
+    return Voice.VERBOSE if raw.verbose else Voice.NORMAL
+
+
+def _name(url: str) -> str:
+    """The file name that *url* gives by the rules of a run; checks the URL on the way."""
+    try:
+        return safe_path(parse_target(url)).rpartition("/")[2]
+    except ValueError as exc:
+        raise SettingsError(f"cannot fetch {without_userinfo(url)[:200]!r}: {exc}") from exc

@@ -1,0 +1,161 @@
+"""``fetchd run``: an order, the run, what is said about it, and the exit code.
+
+    options.run_order  ->  Run.execute on uvloop  ->  events to display and JSON lines  ->  summary, exit code
+
+Lives here: what of a run is told to whom. Not here: what the words are (``words.py``), how progress looks
+(``progress.py``), what the code is (``exit_codes.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Final
+
+from fetchd.jobs.events import Event, ItemFinished, Progress, RunFinished, RunStarted, Summary
+from fetchd.jobs.exceptions import JobError, LedgerError, LocalFailureError, ManifestError, SettingsError
+from fetchd.jobs.items import Result
+from fetchd.jobs.run import Run
+
+from ..progress import Display, choose_display
+from ..words import failure_line, next_step, summary_lines
+from .descriptors import allow_descriptors
+from .event_loop import new_event_loop
+from .exit_codes import ExitCode, exit_code
+from .json_lines import JsonLines
+from .options import RawRun, RunOrder, Voice, run_order
+from .signals import TwoSignals
+from .streams import read_text, say
+
+__all__ = ["run_manifest"]
+
+_FAILURES: Final = (Result.FAILED, Result.INVALID)
+
+
+def run_manifest(raw: RawRun) -> int:
+    """Do what ``fetchd run`` was asked for; return the exit code."""
+    try:
+        order = run_order(raw, read_text)
+        allow_descriptors(order.settings.concurrency)
+    except SettingsError as exc:
+        say(str(exc))
+        return ExitCode.USAGE
+    reporter = Reporter(order)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            summary, signal_number = runner.run(_execute(order, reporter))
+    except JobError as exc:
+        reporter.close()
+        say(_with_advice(exc))
+        return code_of_error(exc, reporter.has_started)
+    except BaseException:
+        reporter.close()
+        raise
+    reporter.conclude(summary, is_stopped=signal_number is not None)
+    return exit_code(summary, signal_number)
+
+
+async def _execute(order: RunOrder, reporter: Reporter) -> tuple[Summary, int | None]:
+    run = Run(order.settings, reporter.on_event)
+
+    def stop(_: int) -> None:
+        reporter.stopping()
+        run.stop("signal")
+
+    with TwoSignals(stop) as signals:
+        summary = await run.execute()
+    return summary, signals.number
+
+
+def code_of_error(exc: JobError, has_started: bool) -> ExitCode:
+    """Return the exit code of a run that ended with an error in the place of a summary.
+
+    Args:
+        exc: The error.
+        has_started: Whether the ledger was ours already: from then on its failure is one of this machine.
+    """
+    if isinstance(exc, LocalFailureError) or (has_started and isinstance(exc, LedgerError)):
+        return ExitCode.LOCAL_FAILURE
+    return ExitCode.USAGE
+
+
+def _with_advice(exc: JobError) -> str:
+    if isinstance(exc, ManifestError) and "://" in exc.path:
+        return f"{exc}; for a single URL: fetchd get URL"
+    if isinstance(exc, LocalFailureError):
+        return f"{exc}; mend that and run the same command again"
+    return str(exc)
+
+
+class Reporter:
+    """Hears the events of a run and tells of them: progress, failures if wanted, JSON lines, the summary.
+
+    Attributes:
+        has_started: Whether the run has begun, the ledger being ours.
+    """
+
+    def __init__(self, order: RunOrder) -> None:
+        self.has_started = False
+        self._order = order
+        self._lines = JsonLines() if order.json else None
+        self._examples: dict[str, str] = {}
+        settings = order.settings
+        # Events and a live display on one terminal would write over each other.
+        is_shared = order.json and sys.stdout.isatty()
+        self._display: Display = choose_display(
+            say,
+            sys.stderr,
+            f"fetchd run {settings.manifest} -> {settings.output}",
+            wanted=order.progress and not is_shared,
+        )
+
+    def on_event(self, event: Event) -> None:
+        """Take in one event. Called between two requests, so it only counts what is not to be told at once."""
+        if self._lines is not None:
+            self._lines.write(event)
+        if isinstance(event, ItemFinished):
+            if event.outcome.result in _FAILURES:
+                self._failed(event)
+        elif isinstance(event, Progress):
+            self._display.update(event.snapshot, time.monotonic())
+        elif isinstance(event, RunStarted):
+            self.has_started = True
+        elif isinstance(event, RunFinished):
+            self._display.close()
+
+    def _failed(self, event: ItemFinished) -> None:
+        failure = event.outcome.failure
+        name = str(failure.failure_class) if failure is not None else "failed"
+        is_verbose = self._order.voice is Voice.VERBOSE
+        if not is_verbose and name in self._examples:
+            return
+        line = failure_line(event.outcome)
+        self._examples.setdefault(name, line)
+        if is_verbose:
+            self._display.message(f"{name}: {line}")
+
+    def stopping(self) -> None:
+        """Say that the run is being stopped."""
+        self._display.close()
+        self._say("stopping, what is in flight is kept; once more to quit at once")
+
+    def conclude(self, summary: Summary, *, is_stopped: bool) -> None:
+        """Say how it went, and what to do next."""
+        self.close()
+        if summary.read:
+            for line in summary_lines(summary, self._examples):
+                self._say(line)
+        advice = next_step(summary, self._order.settings.manifest, is_stopped=is_stopped)
+        if summary.local_failure is not None or not summary.read:
+            say(advice)
+        elif advice:
+            self._say(advice)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._display.close()
+
+    def _say(self, text: str) -> None:
+        if self._order.voice is not Voice.QUIET:
+            say(text)

@@ -1,0 +1,106 @@
+"""``fetchd status``: where the run in a folder stands, from its ledger, also while a run writes it. Reads only."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fetchd.jobs.exceptions import LedgerError
+from fetchd.jobs.intake import derive_path
+from fetchd.jobs.ledger import LedgerReader, RunRecord, State
+
+from ..words import duration, number, printable, reasons
+from .exit_codes import ExitCode
+from .streams import say
+
+__all__ = ["Standing", "standing_lines", "tell_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger of a folder says.
+
+    Attributes:
+        folder: The output folder, as it was named.
+        counts: Items by state.
+        failures: Failed items by failure class.
+        last_run: The run that began last; None when there was none.
+    """
+
+    folder: str
+    counts: Mapping[State, int]
+    failures: Mapping[str, int]
+    last_run: RunRecord | None
+
+
+def tell_status(folder: str, *, as_json: bool) -> int:
+    """Write to standard output where the run in *folder* stands; return the exit code."""
+    try:
+        with LedgerReader.open_readonly(Path(folder), derive=derive_path) as reader:
+            standing = Standing(folder, reader.counts(), reader.failure_counts(), reader.last_run())
+    except LedgerError as exc:
+        say(f"{exc}; expected the output folder of a run")
+        return ExitCode.USAGE
+    if as_json:
+        print(json.dumps(_as_object(standing)))
+    else:
+        print("\n".join(standing_lines(standing, time.time())))
+    return ExitCode.DONE
+
+
+def standing_lines(standing: Standing, now: float) -> list[str]:
+    """Return it in words; *now* in seconds since 1970."""
+    counts, failures = standing.counts, standing.failures
+    unfinished = counts[State.PARTIAL] + counts[State.FINISHING]
+    lines = [
+        f"{printable(standing.folder)}: {number(counts[State.DONE])} done,"
+        f" {number(counts[State.FAILED])} failed, {number(unfinished)} unfinished"
+    ]
+    if failures:
+        lines.append(f"failed: {reasons(failures)}")
+    run = standing.last_run
+    if run is None:
+        return [*lines, "no run has begun yet"]
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started_at))
+    lines.append(f"run {run.run} of {printable(run.manifest)}, begun {began}, {_how_it_ended(run, now)}")
+    advice = _advice(standing, run)
+    return [*lines, advice] if advice else lines
+
+
+def _how_it_ended(run: RunRecord, now: float) -> str:
+    if run.ended_at is None:
+        return f"{duration(max(now - run.started_at, 0.0))} ago: not ended, at work or broken off"
+    summary = run.summary
+    after = f"ended after {duration(max(run.ended_at - run.started_at, 0.0))}"
+    stopped = summary.get("local_failure") or summary.get("stopped_by")
+    return f"{after}, stopped by {printable(str(stopped))}" if stopped else after
+
+
+def _advice(standing: Standing, run: RunRecord) -> str:
+    summary = run.summary
+    if run.ended_at is None or summary.get("left") or summary.get("unread") or standing.counts[State.PARTIAL]:
+        return "next: the same command again goes on where it ended"
+    return "next: the same command again retries what failed" if standing.counts[State.FAILED] else ""
+
+
+def _as_object(standing: Standing) -> dict[str, Any]:
+    """What ``--json`` writes: counts by state, failures by class, the last run with the summary it ended with."""
+    run = standing.last_run
+    return {
+        "folder": standing.folder,
+        "counts": {state.name.lower(): count for state, count in standing.counts.items()},
+        "failures": dict(standing.failures),
+        "last_run": None
+        if run is None
+        else {
+            "run": run.run,
+            "manifest": run.manifest,
+            "started_at": run.started_at,
+            "ended_at": run.ended_at,
+            "summary": dict(run.summary),
+        },
+    }
