@@ -336,7 +336,7 @@ class Exchange:
         elif not self._is_leftover:
             # Hot path: most responses end here, with the octets they came with.
             end = len(data) - content
-            if message.framing is not Framing.LENGTH or data.find(_BLANK_LINE, end - 6, end) != end - 4:
+            if end < 6 or message.framing is not Framing.LENGTH or data.find(_BLANK_LINE, end - 6, end) != end - 4:
                 self._is_leftover = not self._is_whole(data, end)
         return True
 
@@ -380,9 +380,8 @@ class Exchange:
 
     def _remember(self, data: bytes) -> None:
         """Keep the octets by which the end of the head may be known."""
-        self._tail = (self._tail + data[-_TAIL_OCTETS:])[-_TAIL_OCTETS:]
-        if self._tail.endswith(_BLANK_LINE):
-            self._tail = b""  # an interim response has ended here
+        tail = (self._tail + data[-_TAIL_OCTETS:])[-_TAIL_OCTETS:]
+        self._tail = tail.rpartition(_BLANK_LINE)[2]  # without the end of an interim response
         self._interims = 0
 
     def _is_whole(self, data: bytes, end: int) -> bool:
@@ -552,8 +551,8 @@ class Exchange:
         transport, self.transport = self.transport, None
         if self.upload is not None and not self.upload.done():
             self.upload.cancel()
-        if not self.is_ended:
-            self.body.on_drain = None
+        if self._buffer is not None and not self.is_ended:
+            self._buffer.on_drain = None
         return transport
 
     def _wake(self) -> None:
