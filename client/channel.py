@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Callable
 
@@ -40,8 +41,9 @@ async def wait_ready(loop: asyncio.AbstractEventLoop, fd: int, *, for_writing: b
 class Channel:
     """A connected stream socket on an event loop, plain. ``TLSChannel`` has the same face.
 
-    ``recv`` and ``recv_into`` give None, and ``send`` gives 0, when the call would block; b"" and a count of 0
-    mean the end. They raise OSError when the connection is broken.
+    ``recv`` and ``send`` are calls as of a socket: b"" means the end, and BlockingIOError that nothing can be had or
+    taken now (they are attributes, the plain socket's own methods here, because two calls of Python a request count).
+    ``recv_into`` gives None when it would block. All raise OSError when the connection is broken.
 
     The reader stays registered between responses: adding and taking it off costs 2.6 us of a request's 17.
 
@@ -50,7 +52,7 @@ class Channel:
         is_tls: Whether octets are encrypted on the way, so that no system call can move them to a file.
     """
 
-    __slots__ = ("_is_held", "_loop", "_on_readable", "_reading", "_sock", "_write_waiter", "fd")
+    __slots__ = ("_is_held", "_loop", "_on_readable", "_reading", "_sock", "_write_waiter", "fd", "recv", "send")
 
     is_tls = False
 
@@ -58,6 +60,8 @@ class Channel:
         self._loop = loop
         self._sock = sock
         self.fd = sock.fileno()
+        self.recv: Callable[[int], bytes] = sock.recv
+        self.send: Callable[[bytes | memoryview], int] = sock.send
         self._on_readable: Callable[[], object] | None = None
         self._reading = False
         self._is_held = False
@@ -75,6 +79,7 @@ class Channel:
 
     def set_reader(self, on_readable: Callable[[], object]) -> None:
         """Call *on_readable* whenever there is something to receive; replaces the one before."""
+        self.pause_reading()
         self._on_readable = on_readable
         self.resume_reading()
 
@@ -86,18 +91,14 @@ class Channel:
 
     def resume_reading(self) -> None:
         """Put the reader on again."""
-        if not self._reading and self.fd >= 0:
+        if not self._reading and self.fd >= 0 and self._on_readable is not None:
             self._reading = True
-            self._loop.add_reader(self.fd, self._ready)
+            self._loop.add_reader(self.fd, self._on_readable)
 
     @property
     def is_reading(self) -> bool:
         """Whether the reader is on."""
         return self._reading
-
-    def _ready(self) -> None:
-        if self._on_readable is not None and self._reading:
-            self._on_readable()
 
     async def wait_writable(self) -> None:
         """Wait until ``send`` may take more; ``wake_writer`` and ``close`` end the wait too."""
@@ -120,26 +121,12 @@ class Channel:
 
     # Octets.
 
-    def recv(self, limit: int) -> bytes | None:
-        """Receive at most *limit* octets."""
-        try:
-            return self._sock.recv(limit)
-        except (BlockingIOError, InterruptedError):
-            return None
-
     def recv_into(self, buffer: memoryview) -> int | None:
         """Receive into *buffer*, as much as there is."""
         try:
             return self._sock.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
             return None
-
-    def send(self, data: bytes | memoryview) -> int:
-        """Send what the socket takes now; the number of octets taken."""
-        try:
-            return self._sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
 
     def has_buffered(self) -> bool:
         """Whether octets wait above the socket, where readiness does not show them (TLS records)."""
@@ -156,6 +143,7 @@ class Channel:
             self._loop.remove_writer(self.fd)
         self.fd = -1
         self._on_readable = None
+        self.recv, self.send = _closed_recv, _closed_send
         with contextlib.suppress(
             OSError
         ):  # a peer's reset may surface here; the descriptor is gone either way
@@ -184,3 +172,11 @@ class Channel:
             self._sock.close()
         else:
             self.resume_reading()
+
+
+def _closed_recv(limit: int) -> bytes:
+    raise OSError(errno.EBADF, "the connection is closed")
+
+
+def _closed_send(data: bytes | memoryview) -> int:
+    raise OSError(errno.EBADF, "the connection is closed")

@@ -148,45 +148,56 @@ class Connection:
             ServerTimeoutError: A bound was exceeded.
             ResponseProtocolError: What came is no HTTP/1.1.
         """
+        waiter = self.begin(exchange, head, body, timeout)
+        try:
+            await waiter
+            if exchange.upload is not None:
+                await self.settle(exchange)
+        except BaseException:
+            exchange.abandon()
+            if exchange.upload is not None:
+                await self.settle(exchange)
+            raise
+
+    def begin(
+        self, exchange: Exchange, head: bytes, body: Body | None, timeout: Timeout
+    ) -> asyncio.Future[None]:
+        """Send what the socket takes now; the first half of ``perform``, for a caller in a hurry.
+
+        Returns:
+            What to wait for: done at the response head, or with what broke the exchange. When the wait is broken off,
+            call ``exchange.abandon``; when ``exchange.upload`` is set, await ``settle`` in any case.
+        """
         self.served += 1
         self._exchange = exchange
         exchange.transport = self
         self._timeout = timeout
+        waiter = exchange.waiter = self._loop.create_future()
         if self._channel.fd < 0:
             exchange.fail(ServerDisconnectedError())
-            raise ServerDisconnectedError
-        waiter = exchange.waiter = self._loop.create_future()
-        sent = self._send_at_once(exchange, head)
-        if exchange.error is not None:
-            pass
-        elif body is None and sent == len(head):
+            return waiter
+        try:
+            sent = self._channel.send(head)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            self._broken(exchange, exc)
+            return waiter
+        if body is None and sent == len(head):
             exchange.is_sent = True
             self._arm(timeout.first_byte, FirstByteTimeoutError)
         else:
             exchange.upload = self._loop.create_task(self._upload(exchange, head[sent:], body))
-        try:
-            await waiter
-            if exchange.upload is not None:
-                await self._settle(exchange.upload, cancel=exchange.is_over or exchange.status >= 400)
-        except BaseException:
-            exchange.abandon()
-            if exchange.upload is not None:
-                await self._settle(exchange.upload, cancel=True)
-            raise
-        finally:
-            exchange.upload = None
+        return waiter
 
-    def _send_at_once(self, exchange: Exchange, head: bytes) -> int:
-        try:
-            return self._channel.send(head)
-        except OSError as exc:
-            self._broken(exchange, exc)
-            return len(head)
-
-    async def _settle(self, upload: asyncio.Task[None], *, cancel: bool) -> None:
-        if cancel:
+    async def settle(self, exchange: Exchange) -> None:
+        """Let the sending of *exchange* come to its end: at once when nobody wants the rest, else when all is sent."""
+        upload = exchange.upload
+        assert upload is not None, "called for a request that is being sent"
+        if exchange.is_over or exchange.status >= 400:
             upload.cancel()
         await asyncio.wait((upload,))
+        exchange.upload = None
 
     async def _upload(self, exchange: Exchange, head: bytes, body: Body | None) -> None:
         pieces = None if body is None else body.pieces()
@@ -235,12 +246,12 @@ class Connection:
             if exchange.is_over:
                 return
             try:
-                sent = self._channel.send(view)
+                view = view[self._channel.send(view) :]
+                continue
+            except BlockingIOError:
+                pass
             except OSError as exc:
                 raise _WriteFailedError from exc
-            if sent:
-                view = view[sent:]
-                continue
             self._arm(self._timeout.idle_write, IdleWriteTimeoutError)
             await self._channel.wait_writable()
             if not exchange.is_over:
@@ -255,6 +266,8 @@ class Connection:
             return
         try:
             data = self._channel.recv(self._recv_bytes)
+        except BlockingIOError:
+            return
         except OSError as exc:
             self._broken(exchange, exc)
             return
@@ -264,7 +277,7 @@ class Connection:
             exchange.receive(data)
             if self._exchange is exchange and exchange.message is not None and not exchange.is_paused:
                 self._arm(self._timeout.idle_read, IdleReadTimeoutError)
-        elif data is not None:
+        else:
             self.received_eof(exchange)
 
     def received_eof(self, exchange: Exchange) -> None:
@@ -297,8 +310,9 @@ class Connection:
     def _watch_idle(self) -> None:
         """Nobody asked for anything: whatever comes, but for TLS's own messages, ends the connection."""
         try:
-            if self._channel.recv(1) is None:
-                return
+            self._channel.recv(1)
+        except BlockingIOError:
+            return
         except OSError:
             pass
         self.close()
@@ -306,11 +320,12 @@ class Connection:
 
     # Transport of the exchange.
 
-    def exchange_ended(self, exchange: Exchange, *, reusable: bool) -> None:
+    def exchange_ended(self, exchange: Exchange, reusable: bool) -> None:
         """The message is complete: close, or make ready for the next request."""
         self._exchange = None
         self._due = None
-        if self._channel.fd < 0 or not reusable or self._channel.has_buffered():
+        channel = self._channel
+        if channel.fd < 0 or not reusable or (channel.is_tls and channel.has_buffered()):
             self.close()
             self._on_released(self, False)
             return

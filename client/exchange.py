@@ -72,7 +72,7 @@ class _Undecodable:
 class Transport(Protocol):
     """What an exchange asks of its connection."""
 
-    def exchange_ended(self, exchange: Exchange, *, reusable: bool) -> None: ...
+    def exchange_ended(self, exchange: Exchange, reusable: bool) -> None: ...
     def exchange_failed(self, exchange: Exchange) -> None: ...
     def pause(self, exchange: Exchange) -> None: ...
     def resume(self, exchange: Exchange) -> None: ...
@@ -155,6 +155,11 @@ class Exchange:
     # What has come.
 
     @property
+    def sets_cookies(self) -> bool:
+        """Whether the final response has a Set-Cookie field."""
+        return self.message is not None and self.message.sets_cookies
+
+    @property
     def fields(self) -> RawFields:
         """Fields of the final response's head, as received."""
         if self._ordinary is not None:
@@ -226,7 +231,9 @@ class Exchange:
             self.whole = content[:length] if self._is_leftover else content
             self.received = length
             self.is_ended = True
-            self._end_message()
+            transport = self._detach()
+            if transport is not None:
+                transport.exchange_ended(self, self.is_sent and not self._is_leftover)
         else:
             self._remaining = length
             if content:
@@ -540,7 +547,7 @@ class Exchange:
         reusable = message.keep_alive and self.is_sent and not self._is_leftover
         transport = self._detach()
         if transport is not None:
-            transport.exchange_ended(self, reusable=reusable)
+            transport.exchange_ended(self, reusable)
         if self._decoder is None:
             if self._buffer is not None:
                 self._buffer.feed_eof()

@@ -21,14 +21,24 @@ from .limits import MAX_FIELDS, MAX_HEAD_BYTES
 
 __all__ = ["Ordinary", "ordinary_head", "split_fields"]
 
-# Status line and field lines of RFC 9112 sections 4 and 5: token, colon, octets without controls but HTAB, CR LF.
+# Status line and field lines of RFC 9112 sections 4 and 5, every CR with its LF. What stands in values is seen below.
 _HEAD: Final = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([\t -~\x80-\xff]*)\r\n"
-    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n"
+    rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([^\r]*)\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r]*\r\n)*\r\n"
 ).match
-_LENGTH: Final = re.compile(rb"[ \t]*([0-9]{1,18})[ \t]*\r").match
-_LENGTH_NAME: Final = b"\r\ncontent-length:"
-_NO_CONTENT: Final = frozenset((204, 304))
+# Octets in lower case; those that may not stand in a head become NUL.
+_LOWER: Final = bytes(
+    octet if octet in b"\t\r\n" else 0 if octet < 0x20 or octet == 0x7F else ord(chr(octet).lower())
+    if octet < 0x80 else octet
+    for octet in range(256)
+)
+# Fields that say something of the message or the connection, among names and values in lower case.
+_TELLING: Final = re.compile(
+    rb"\r\n(content-length|connection|transfer-encoding|content-encoding|set-cookie):[ \t]*([^\r]*)"
+).findall
+_NO_CONTENT: Final = frozenset((b"204", b"304"))
+_BY_LENGTH: Final = Framing.LENGTH
+# A field line has four octets at least, so that no more than MAX_FIELDS fit in this.
+_LONG_HEAD_BYTES: Final = min(4 * MAX_FIELDS, MAX_HEAD_BYTES)
 
 # Status, reason, the octets from the end of the status line to the end of the head, what the head says of the message.
 Ordinary = tuple[int, bytes, bytes, Message]
@@ -44,30 +54,29 @@ def ordinary_head(data: bytes) -> Ordinary | None:
         None when the head is not whole, not ordinary, or wrong: the parser will say which.
     """
     found = _HEAD(data)
-    if found is None or found.end() > MAX_HEAD_BYTES:
+    if found is None:
         return None
-    status = int(found[1])
-    fields = data[found.end(2) : found.end()]
-    low = fields.lower()
-    at = low.find(_LENGTH_NAME)
-    if at < 0 or b"\r\ntransfer-encoding:" in low or b"\r\ncontent-encoding:" in low or status in _NO_CONTENT:
-        return None
-    length = _LENGTH(low, at + len(_LENGTH_NAME))
-    if length is None or low.find(_LENGTH_NAME, at + 1) >= 0 or not _keeps_alive(low):
-        return None
-    if low.count(b"\r\n") > MAX_FIELDS + 2:
+    head = found[0]
+    low = head.translate(_LOWER)
+    if low.find(b"\0") >= 0 or low.count(b"\n") != low.count(b"\r") or len(low) > _LONG_HEAD_BYTES:
+        return None  # a control, an LF that stands alone, or perhaps too many fields
+    length = -1
+    has_cookies = has_connection = False
+    for name, value in _TELLING(low):
+        if name == b"content-length" and length < 0 and value.isdigit() and len(value) < 19:
+            length = int(value)
+        elif name == b"connection" and value == b"keep-alive" and not has_connection:
+            has_connection = True
+        elif name == b"set-cookie":
+            has_cookies = True
+        else:
+            return None
+    status, reason = found.groups()
+    if length < 0 or status in _NO_CONTENT:
         return None
     # Hot path: what Message(...) does, without its call of Python.
-    message = tuple.__new__(Message, (Framing.LENGTH, int(length[1]), True, "", b"\r\nset-cookie:" in low))
-    return status, found[2], fields, message
-
-
-def _keeps_alive(low: bytes) -> bool:
-    """Whether nothing is said of the connection but that it lasts."""
-    at = low.find(b"\r\nconnection:")
-    return at < 0 or low.startswith((b" keep-alive\r\n", b"keep-alive\r\n"), at + 13) and (
-        low.find(b"\r\nconnection:", at + 1) < 0
-    )
+    message = tuple.__new__(Message, (_BY_LENGTH, length, True, "", has_cookies))
+    return int(status), reason, head[found.end(2) :], message
 
 
 def split_fields(fields: bytes) -> list[tuple[bytes, bytes]]:

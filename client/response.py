@@ -40,37 +40,22 @@ class ClientResponse:
     A response that is dropped with content unread closes its connection and warns (ResourceWarning).
 
     Attributes:
-        method: Method of the request that was answered (after redirections).
         status: Status code (RFC 9110 section 15).
-        version: ``1.1`` or ``1.0``.
         history: Responses that led here by redirection, oldest first.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_body",
-        "_content",
-        "_exchange",
-        "_headers",
-        "_is_claimed",
-        "_url",
-        "_url_text",
-        "history",
-        "method",
-        "status",
-    )
+    # Hot path: class attributes until they change, one of these is made for every request.
+    _url: URL | None = None
+    _headers: CIMultiDictProxy[str] | None = None
+    _content: StreamReader | None = None
+    _body: bytes | None = None
+    _is_claimed = False
+    history: tuple[ClientResponse, ...] = ()
 
-    def __init__(self, exchange: Exchange, url: str, history: tuple[ClientResponse, ...]) -> None:
+    def __init__(self, exchange: Exchange, url: str) -> None:
         self._exchange = exchange
         self._url_text = url
-        self._url: URL | None = None
-        self._headers: CIMultiDictProxy[str] | None = None
-        self._content: StreamReader | None = None
-        self._body: bytes | None = None
-        self._is_claimed = False
-        self.method = exchange.method
         self.status = exchange.status
-        self.history = history
 
     def __repr__(self) -> str:
         return (
@@ -79,7 +64,7 @@ class ClientResponse:
 
     def __del__(self) -> None:
         # A stream object that was handed out lives on without the response, and takes care itself.
-        if self._content is None:
+        if self._content is None and not self._exchange.is_ended:
             self._exchange.dropped()
 
     async def __aenter__(self) -> Self:
@@ -92,6 +77,11 @@ class ClientResponse:
             await self.release()
 
     # The head.
+
+    @property
+    def method(self) -> str:
+        """Method of the request that was answered, after redirections."""
+        return self._exchange.method
 
     @property
     def reason(self) -> str:
@@ -210,6 +200,10 @@ class ClientResponse:
             StreamConsumedError: Streaming had begun.
         """
         if self._body is None:
+            whole = self._exchange.whole
+            if whole is not None and not self._is_claimed:
+                self._body = whole
+                return whole
             self._claim()
             buffer = self._exchange.body
             try:
@@ -338,12 +332,14 @@ class ClientResponse:
         if exchange.is_over:
             return
         exchange.discard(MAX_DRAIN_BYTES)
-        if exchange.take_over() <= MAX_DRAIN_BYTES:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_S):
-                    while not exchange.is_over:
-                        await exchange.body.wait()
-        exchange.abandon()
+        try:
+            if exchange.take_over() <= MAX_DRAIN_BYTES:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_S):
+                        while not exchange.is_over:
+                            await exchange.body.wait()
+        finally:
+            exchange.abandon()
 
 
 def _decoded(fields: list[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:

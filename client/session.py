@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack
+from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack, cast
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -74,13 +74,17 @@ class RequestOptions(TypedDict, total=False):
 
 
 class _RequestContext(Coroutine[Any, Any, ClientResponse]):
-    """A request that is both awaitable and an asynchronous context manager; a coroutine to ``create_task``."""
+    """A request that is both awaitable and an asynchronous context manager; a coroutine to ``create_task``.
 
-    __slots__ = ("_coro", "_response")
+    Hot path: entering hands out the coroutine itself, which leaves its response here, and leaving hands out an
+    awaitable that is done, so that ``async with`` costs no coroutines of its own.
+    """
 
-    def __init__(self, coro: Coroutine[Any, Any, ClientResponse]) -> None:
-        self._coro = coro
-        self._response: ClientResponse | None = None
+    __slots__ = ("_coro", "response")
+
+    def __init__(self, session: ClientSession, method: str, url: str | URL, options: RequestOptions) -> None:
+        self._coro = session._request(self, method, url, options)
+        self.response: ClientResponse | None = None
 
     def __await__(self) -> Generator[Any, Any, ClientResponse]:
         return self._coro.__await__()
@@ -97,16 +101,26 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
         """See ``Coroutine``."""
         self._coro.close()
 
-    async def __aenter__(self) -> ClientResponse:
-        self._response = response = await self._coro
-        return response
+    def __aenter__(self) -> Awaitable[ClientResponse]:
+        return self._coro
 
-    async def __aexit__(
+    def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        response = self._response
-        if response is not None and not response._exchange.is_over:
-            await response.release()
+    ) -> Awaitable[None]:
+        response = self.response
+        if response is None or response._exchange.is_ended:
+            return _NOTHING_TO_DO
+        return response.release()
+
+
+class _NothingToDo:
+    """An awaitable that is done."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return cast(Generator[Any, Any, None], iter(()))
+
+
+_NOTHING_TO_DO: Final = _NothingToDo()
 
 
 class _Plan(NamedTuple):
@@ -165,8 +179,10 @@ class ClientSession:
         self._raise_for_status = raise_for_status
         self._decode = auto_decompress
         self._max_body_bytes = max_body_bytes
-        self._tails: dict[Origin, str] = {}
+        self._tails: dict[str, str] = {}  # what follows the request target, by origin
         self._plan = _Plan(self._timeout, None, auto_decompress, True, max_body_bytes)
+        # Whether an ordinary request is made of its method and URL and of what is the same for all.
+        self._is_plain = self._timeout.total is None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -228,68 +244,88 @@ class ClientSession:
             TooManyRedirects, RedirectError: A redirection cannot be followed.
             ClientResponseError: ``raise_for_status`` and a status of 400 or above.
         """
-        return _RequestContext(self._request(check_method(method), url, options))
+        return _RequestContext(self, check_method(method), url, options)
 
     def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
         """GET; see ``request``."""
-        return _RequestContext(self._request("GET", url, options))
+        return _RequestContext(self, "GET", url, options)
 
     def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
         """HEAD; redirections are not followed unless ``allow_redirects=True``; see ``request``."""
         options.setdefault("allow_redirects", False)
-        return _RequestContext(self._request("HEAD", url, options))
+        return _RequestContext(self, "HEAD", url, options)
 
     def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
         """OPTIONS; see ``request``."""
-        return _RequestContext(self._request("OPTIONS", url, options))
+        return _RequestContext(self, "OPTIONS", url, options)
 
     def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
         """POST; see ``request``."""
-        return _RequestContext(self._request("POST", url, options))
+        return _RequestContext(self, "POST", url, options)
 
     def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
         """PUT; see ``request``."""
-        return _RequestContext(self._request("PUT", url, options))
+        return _RequestContext(self, "PUT", url, options)
 
     def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
         """PATCH; see ``request``."""
-        return _RequestContext(self._request("PATCH", url, options))
+        return _RequestContext(self, "PATCH", url, options)
 
     def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContext:
         """DELETE; see ``request``."""
-        return _RequestContext(self._request("DELETE", url, options))
+        return _RequestContext(self, "DELETE", url, options)
 
-    async def _request(self, method: str, url: str | URL, options: RequestOptions) -> ClientResponse:
+    async def _request(
+        self, context: _RequestContext, method: str, url: str | URL, options: RequestOptions
+    ) -> ClientResponse:
         if self._closed:
             raise SessionClosedError("the session is closed")
-        url = str(url)
         if self._base_url is not None:
-            url = resolve_reference(self._base_url, url)
-        if not options and not self._jar and self._plan.timeout.total is None:
+            url = resolve_reference(self._base_url, str(url))
+        first: Exchange | None = None
+        if not options and not self._jar and self._is_plain and isinstance(url, str):
             # Hot path: nothing of this request's own, so that the head is made from ready parts.
-            origin, target = locate(url)
-            if origin.authorization is None:
-                head = f"{method} {target}{self._tail(origin)}".encode("ascii")
-                exchange = await self._perform(origin, method, head, None, self._plan)
-                message = exchange.message
-                if (
-                    exchange.status not in REDIRECT_STATUSES
-                    and message is not None
-                    and not message.sets_cookies
-                ):
-                    response = ClientResponse(exchange, url, ())
-                    if self._raise_for_status:
-                        response.raise_for_status()
-                    return response
-                return await _Hops(self, method, url, options).run(exchange)
-        return await _Hops(self, method, url, options).run(None)
+            first = await self._perform_plain(method, url)
+            if first is not None and first.status not in REDIRECT_STATUSES and not first.sets_cookies:
+                context.response = response = ClientResponse(first, url)
+                if self._raise_for_status:
+                    response.raise_for_status()
+                return response
+        context.response = response = await _Hops(self, method, str(url), options).run(first)
+        return response
 
-    def _tail(self, origin: Origin) -> str:
-        tail = self._tails.get(origin)
-        if tail is None:
-            if len(self._tails) >= _MAX_TAILS:
-                self._tails.clear()
-            tail = self._tails[origin] = serialize_fields(origin, self._fields.items())
+    async def _perform_plain(self, method: str, url: str) -> Exchange | None:
+        """The request without anything of its own; None when the URL brings credentials, so that it is not plain."""
+        origin, target = locate(url)
+        if origin.authorization is not None:
+            return None
+        head = f"{method} {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
+        plan = self._plan
+        connection = self._connector.take_idle(origin)
+        if connection is None:
+            return await self._perform(origin, method, head, None, plan)
+        exchange = Exchange(
+            method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
+        )
+        try:
+            await connection.begin(exchange, head, None, plan.timeout)
+            return exchange
+        except (ServerDisconnectedError, ClientOSError):
+            if method not in _IDEMPOTENT or exchange.head_octets:
+                raise
+        except BaseException:
+            exchange.abandon()
+            raise
+        finally:
+            if exchange.upload is not None:
+                await connection.settle(exchange)
+        connection = await self._connector.acquire(origin, plan.timeout, None, fresh=True)
+        return await self._perform_fresh(connection, method, head, None, plan)
+
+    def _make_tail(self, origin: Origin) -> str:
+        if len(self._tails) >= _MAX_TAILS:
+            self._tails.clear()
+        tail = self._tails[origin.key] = serialize_fields(origin, self._fields.items())
         return tail
 
     async def _perform(
@@ -362,7 +398,8 @@ class _Hops:
         while True:
             if exchange is None:
                 exchange = await self._hop()
-            response = ClientResponse(exchange, self._url, tuple(self._history))
+            response = ClientResponse(exchange, self._url)
+            response.history = tuple(self._history)
             if exchange.message is not None and exchange.message.sets_cookies:
                 session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
             redirect = self._decide(response)

@@ -218,13 +218,7 @@ class StreamReader:
             self._owner.dropped()
 
     def __repr__(self) -> str:
-        state = (
-            "eof"
-            if self._buffer.is_eof
-            else repr(self._buffer.exception)
-            if self._buffer.exception
-            else "open"
-        )
+        state = "eof" if self._buffer.is_eof else repr(self._buffer.exception) if self._buffer.exception else "open"
         return f"<StreamReader {self._buffer.size} octets held, {state}>"
 
     # The reading end.
@@ -430,7 +424,5 @@ class StreamReader:
 
     def _claim_whole(self) -> None:
         if self._started:
-            raise StreamConsumedError(
-                "the content was already read as a stream; read() it first or not at all"
-            )
+            raise StreamConsumedError("the content was already read as a stream; read() it first or not at all")
         self._started = True

@@ -78,6 +78,8 @@ class TLSChannel(Channel):
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket) -> None:
         super().__init__(loop, sock)
         self._ssl = sock
+        self.recv = self._recv_records
+        self.send = self._send_slice
         # An end or a failure that came behind octets already handed on: given by the next call.
         self._late: bytes | OSError | None = None
         self._turn: asyncio.Handle | None = None
@@ -94,9 +96,10 @@ class TLSChannel(Channel):
 
     def _turn_taken(self) -> None:
         self._turn = None
-        self._ready()
+        if self._reading and self._on_readable is not None:
+            self._on_readable()
 
-    def recv(self, limit: int) -> bytes | None:
+    def _recv_records(self, limit: int) -> bytes:
         """Receive at most *limit* octets, over as many records as are there."""
         if self._late is not None:
             return self._take_late()
@@ -116,7 +119,7 @@ class TLSChannel(Channel):
         else:
             self._look_again()
         if not parts:
-            return None
+            raise BlockingIOError
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _after(self, parts: list[bytes], end: bytes | OSError) -> bytes:
@@ -154,12 +157,12 @@ class TLSChannel(Channel):
         self._late = end
         return filled or len(self._take_late())
 
-    def send(self, data: bytes | memoryview) -> int:
-        """Send one slice of *data* of at most 64 KiB, all of it or nothing; offer the same octets again after 0."""
+    def _send_slice(self, data: bytes | memoryview) -> int:
+        """Send one slice of *data* of at most 64 KiB, all of it or nothing; offer the same octets again."""
         try:
             return self._ssl.send(data[:TLS_WRITE_BYTES])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
-            return 0
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
+            raise BlockingIOError from exc
 
     def has_buffered(self) -> bool:
         """Whether octets, the end or a failure wait above the socket."""
