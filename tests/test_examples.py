@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from examples.origin import File, Manner, Origin, table
+from tests.support.raw_server import RawConnection, RawServer, raw_server, reply_with, response
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 MIB = 1 << 20
 
 
@@ -186,3 +188,164 @@ def test_the_demonstration_succeeds(tmp_path: Path) -> None:
 def test_the_demonstration_succeeds_wherever_the_kill_falls(tmp_path: Path, kill_at: float) -> None:
     """The whole table, killed early and late."""
     demonstrate(tmp_path, "--kill-at", str(kill_at))
+
+
+async def run_python(*arguments: str | Path, folder: Path | None = None) -> tuple[int, str, str]:
+    """Run this Python as a program of its own, in *folder*; return exit code, output and errors."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *(str(argument) for argument in arguments),
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def example(name: str, *arguments: str | Path) -> str:
+    """Run an example that must succeed without a word of complaint; return what it printed."""
+    code, output, errors = await run_python("-X", "dev", EXAMPLES / name, *arguments)
+    assert (code, errors) == (0, ""), output
+    return output
+
+
+@contextlib.asynccontextmanager
+async def target_of(reply: bytes = response(201, reason="Created")) -> AsyncIterator[RawServer]:
+    """Serve what takes uploads: it reads each request to its end, then answers *reply*."""
+    async with raw_server(reply_with(reply)) as server:
+        yield server
+
+
+@pytest.mark.slow
+async def test_get_tells_head_and_content() -> None:
+    """Status, type and length are known before the content is read."""
+    async with origin_of(File("a", 1000)) as origin:
+        output = await example("get.py", f"{origin.url}/a")
+    assert output.startswith(f"200 OK from {origin.url}/a\n")
+    assert "announced octets 1000\n1000 octets came" in output
+
+
+@pytest.mark.slow
+async def test_stream_to_disk_saves_a_large_body_under_its_name(tmp_path: Path) -> None:
+    """The file is there when it is whole, and nothing else is."""
+    file = File("a", 5 * MIB)
+    async with origin_of(file) as origin:
+        output = await example("stream_to_disk.py", f"{origin.url}/a", tmp_path / "a.bin")
+    assert output == f"{5 * MIB} octets in {tmp_path / 'a.bin'}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == whole(file)
+
+
+@pytest.mark.slow
+async def test_stream_to_disk_leaves_nothing_of_a_body_that_broke_off(tmp_path: Path) -> None:
+    """A truncated body is an error with what came and what was announced."""
+    async with origin_of(File("a", 5 * MIB, Manner.DROPPED)) as origin:
+        code, _, errors = await run_python(
+            EXAMPLES / "stream_to_disk.py", f"{origin.url}/a", tmp_path / "a.bin"
+        )
+    assert code == 1
+    assert f"after {3 * MIB} octets, expected {5 * MIB} octets" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_post_sends_each_kind_of_body() -> None:
+    """Each with its own type, and with a length wherever that is known before."""
+    async with target_of() as server:
+        output = await example("post.py", server.url())
+    assert output.count(": 201\n") == 5
+    seen = [
+        (request.fields["Content-Type"], request.fields.get("Content-Length"), request.body)
+        for request in server.requests
+    ]
+    source = (EXAMPLES / "post.py").read_bytes()
+    assert seen == [
+        ("application/json", "38", b'{"name": "fetchd", "tags": ["a", "b"]}'),
+        ("application/x-www-form-urlencoded", "18", b"name=fetchd&page=2"),
+        ("text/plain; charset=utf-8", "11", "grüß Gott".encode()),
+        ("text/x-python", str(len(source)), source),
+        ("application/octet-stream", None, b"0\n1\n2\n"),
+    ]
+
+
+@pytest.mark.slow
+async def test_unix_socket_asks_the_service_behind_it(tmp_path: Path) -> None:
+    """The host of the URL goes no further than the Host field."""
+    path = tmp_path / "socket"
+    async with raw_server(reply_with(response(200, b"all is well")), unix=path) as server:
+        assert await example("unix_socket.py", path, "http://app.invalid/status") == "200: all is well\n"
+    assert [(request.target, request.fields["Host"]) for request in server.requests] == [
+        ("/status", "app.invalid")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manner", [Manner.LENGTH, Manner.CHUNKED, Manner.TO_EOF])
+async def test_chain_get_into_post_relays_every_octet(manner: Manner) -> None:
+    """A length that is announced goes along; without one the upload is chunked."""
+    file = File("a", 3 * MIB, manner)
+    async with origin_of(file) as origin, target_of() as server:
+        output = await example("chain_get_into_post.py", f"{origin.url}/a", server.url())
+    assert output.endswith("the answer is 201\n")
+    [request] = server.requests
+    assert request.body == whole(file)
+    expected = str(3 * MIB) if manner is Manner.LENGTH else None
+    assert request.fields.get("Content-Length") == expected
+
+
+@pytest.mark.slow
+async def test_hash_while_uploading_prints_the_digest_of_what_it_relayed() -> None:
+    """The digest is the one of the octets that the target got."""
+    file = File("a", 3 * MIB)
+    async with origin_of(file) as origin, target_of() as server:
+        output = await example("hash_while_uploading.py", f"{origin.url}/a", server.url("/a"))
+    assert output == f"sha256 {file.sha256()}, the answer is 201\n"
+    [request] = server.requests
+    assert (request.method, request.body) == ("PUT", whole(file))
+
+
+@pytest.mark.slow
+async def test_hash_while_uploading_breaks_the_upload_when_the_source_breaks() -> None:
+    """The target must not take a part for the whole: its request ends before the announced length."""
+    async with origin_of(File("a", 3 * MIB, Manner.DROPPED)) as origin, target_of() as server:
+        code, _, errors = await run_python(
+            EXAMPLES / "hash_while_uploading.py", f"{origin.url}/a", server.url()
+        )
+    assert code == 1
+    assert "IncompleteMessageError" in errors
+    assert len(server.requests) == 0, "recorded when it was read to its end"
+
+
+@pytest.mark.slow
+async def test_hash_while_uploading_tells_the_answer_of_a_target_that_refuses_early() -> None:
+    """What ended the upload is its answer, not a broken pipe."""
+
+    async def refuse(conn: RawConnection) -> None:
+        await conn.read_request(body=False)
+        await conn.send(response(413, reason="Content Too Large"))
+        await conn.read_eof()
+
+    async with origin_of(File("a", 20 * MIB)) as origin, raw_server(refuse) as server:
+        output = await example("hash_while_uploading.py", f"{origin.url}/a", server.url())
+    assert output.endswith("the answer is 413\n")
+
+
+@pytest.mark.slow
+async def test_run_as_library_fetches_a_manifest_and_goes_on(tmp_path: Path) -> None:
+    """The second run has nothing to fetch but what failed."""
+    manifest, folder = tmp_path / "manifest.txt", tmp_path / "downloads"
+    async with origin_of(File("a", 1000), File("b", MIB), File("c", 0, Manner.MISSING)) as origin:
+        manifest.write_text(origin.manifest())
+        first = await example("run_as_library.py", manifest, folder)
+        second = await example("run_as_library.py", manifest, folder)
+    failed = f"failed: {origin.url}/c: status 404 Not Found\n"
+    assert first == f"{failed}3 read = 2 done + 0 skipped + 1 failed\n"
+    assert second == f"{failed}3 read = 0 done + 2 skipped + 1 failed\n"
