@@ -35,7 +35,7 @@ from types import TracebackType
 from typing import Final
 
 from .exceptions import LedgerError, LocalFailureError, SettingsError
-from .ledger_lock import FolderLock
+from .ledger_lock import LOCK_NAME, FolderLock
 from .ledger_reader import LedgerReader, RunRecord
 from .ledger_rows import (
     POLICY,
@@ -63,7 +63,6 @@ from .ledger_schema import (
 
 __all__ = ["Collision", "Entry", "Ledger", "LedgerReader", "Row", "RunRecord", "State", "Wanted"]
 
-_LOCK_NAME: Final = "lock"
 _LARGEST_INSERT: Final = 256  # rows a statement; 8 values each stay far below SQLite's 32,766
 
 # One row back, with all that was found: a row each would be a step each. CROSS JOIN fixes the order.
@@ -111,7 +110,7 @@ class Ledger(LedgerReader):
         """
         own_folder = _make_own_folder(folder)
         path = own_folder / LEDGER_NAME
-        lock = FolderLock(own_folder / _LOCK_NAME)
+        lock = FolderLock(own_folder / LOCK_NAME)
         opened = False
         try:
             connection = connect(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from .ledger_lock import LOCK_NAME, holder_of
 from .ledger_rows import Derive, Row, StoredRow, load_row
 from .ledger_schema import LEDGER_FOLDER, LEDGER_NAME, State, connect_readonly, ledger_errors
 
@@ -123,6 +124,10 @@ class LedgerReader:
             return None
         run, manifest, started_at, ended_at, summary = found
         return RunRecord(run, manifest, started_at, ended_at, json.loads(summary or "{}"))
+
+    def holder(self) -> int | None:
+        """Return the process id of the run that works in the folder now; None for none, or where it cannot be told."""
+        return holder_of(self.path.parent / LOCK_NAME)
 
     def close(self) -> None:
         """Close the file. Twice is once."""

@@ -29,19 +29,21 @@ class Standing:
         counts: Items by state.
         failures: Failed items by failure class.
         last_run: The run that began last; None when there was none.
+        process: The run that is at work now; None for none, or where it cannot be told.
     """
 
     folder: str
     counts: Mapping[State, int]
     failures: Mapping[str, int]
     last_run: RunRecord | None
+    process: int | None
 
 
 def tell_status(folder: str, *, as_json: bool) -> int:
     """Write to standard output where the run in *folder* stands; return the exit code."""
     try:
         with LedgerReader.open_readonly(Path(folder), derive=derive_path) as reader:
-            standing = Standing(folder, reader.counts(), reader.failure_counts(), reader.last_run())
+            standing = Standing(folder, reader.counts(), reader.failure_counts(), reader.last_run(), reader.holder())
     except LedgerError as exc:
         say(f"{exc}; expected the output folder of a run")
         return ExitCode.USAGE
@@ -66,14 +68,15 @@ def standing_lines(standing: Standing, now: float) -> list[str]:
     if run is None:
         return [*lines, "no run has begun yet"]
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started_at))
-    lines.append(f"run {run.run} of {printable(run.manifest)}, begun {began}, {_how_it_ended(run, now)}")
+    lines.append(f"run {run.run} of {printable(run.manifest)}, begun {began}, {_how_it_ended(standing, run, now)}")
     advice = _advice(standing, run)
     return [*lines, advice] if advice else lines
 
 
-def _how_it_ended(run: RunRecord, now: float) -> str:
+def _how_it_ended(standing: Standing, run: RunRecord, now: float) -> str:
     if run.ended_at is None:
-        return f"{duration(max(now - run.started_at, 0.0))} ago: not ended, at work or broken off"
+        ago = f"{duration(max(now - run.started_at, 0.0))} ago"
+        return f"{ago}, broken off" if standing.process is None else f"{ago}, at work as process {standing.process}"
     summary = run.summary
     after = f"ended after {duration(max(run.ended_at - run.started_at, 0.0))}"
     stopped = summary.get("local_failure") or summary.get("stopped_by")
@@ -82,18 +85,21 @@ def _how_it_ended(run: RunRecord, now: float) -> str:
 
 def _advice(standing: Standing, run: RunRecord) -> str:
     summary = run.summary
+    if run.ended_at is None and standing.process is not None:
+        return ""
     if run.ended_at is None or summary.get("left") or summary.get("unread") or standing.counts[State.PARTIAL]:
         return "next: the same command again goes on where it ended"
     return "next: the same command again retries what failed" if standing.counts[State.FAILED] else ""
 
 
 def _as_object(standing: Standing) -> dict[str, Any]:
-    """What ``--json`` writes: counts by state, failures by class, the last run with the summary it ended with."""
+    """What ``--json`` writes: counts by state, failures by class, the run at work, the last run and its summary."""
     run = standing.last_run
     return {
         "folder": standing.folder,
         "counts": {state.name.lower(): count for state, count in standing.counts.items()},
         "failures": dict(standing.failures),
+        "process": standing.process,
         "last_run": None
         if run is None
         else {

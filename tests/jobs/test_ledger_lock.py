@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fetchd.jobs.exceptions import LedgerError, LedgerLockedError, LocalFailureError
-from fetchd.jobs.ledger_lock import FolderLock
+from fetchd.jobs.ledger_lock import FolderLock, _holder_among, holder_of
 from tests.support.local_failures import largest_file, unprivileged
 from tests.support.open_fds import open_fds
 
@@ -100,3 +100,31 @@ def test_a_lock_file_that_cannot_be_made_or_written_is_a_failure_of_the_machine(
     with largest_file(0), pytest.raises(LocalFailureError, match="file too large"):
         FolderLock(tmp_path / "lock")
     assert open_fds() == before
+
+
+def test_who_holds_the_lock_is_found_without_touching_it(tmp_path: Path) -> None:
+    """Whoever looks is never the run that another one meets."""
+    path = tmp_path / "lock"
+    assert holder_of(path) is None
+    lock = FolderLock(path)
+    assert holder_of(path) == os.getpid()
+    lock.release()
+    assert holder_of(path) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "holder"),
+    [
+        ("1: FLOCK  ADVISORY  WRITE 4711 fe:00:131090 0 EOF", 4711),
+        ("2: FLOCK  ADVISORY  WRITE 4711 00:1f:131090 0 EOF", 4711),
+        ("1: FLOCK  ADVISORY  WRITE 0 fe:00:131090 0 EOF", None),
+        ("1: FLOCK  ADVISORY  WRITE 4711 fe:00:31090 0 EOF", None),
+        ("1: POSIX  ADVISORY  WRITE 4711 fe:00:131090 0 EOF", None),
+        ("1: -> FLOCK  ADVISORY  WRITE 4711 fe:00:131090 0 EOF", None),
+        ("1: FLOCK", None),
+        ("", None),
+    ],
+)
+def test_a_list_of_locks_is_read_as_proc_locks_writes_it(line: str, holder: int | None) -> None:
+    """Those who wait for a lock do not hold it; a process in another namespace has number 0."""
+    assert _holder_among([line], 131090) == holder
