@@ -356,7 +356,7 @@ class StreamReader:
 
     # The writing end, for a stream that the caller feeds.
 
-    def feed_data(self, data: bytes) -> None:
+    def feed_data(self, data: bytes | bytearray | memoryview) -> None:
         """Add *data* without waiting; ``write`` is the one that waits while the reader is behind.
 
         Raises:
@@ -372,7 +372,7 @@ class StreamReader:
         if data:
             buffer.feed(bytes(data))
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Add *data*, then wait while more than 512 KiB are held and the reader does not want the whole.
 
         Raises:
