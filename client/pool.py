@@ -109,12 +109,13 @@ class Pool(Generic[C]):
         Nobody is overtaken: while others wait for what is asked here, the answer is ``WAIT``.
         """
         origin = self._origins.get(key)
+        if origin is not None and (origin.waiters or not self._below_host_limit(origin)):
+            return Grant.WAIT
+        if not self._has_free_slot() and (self._ring or not self._evict_oldest_idle()):
+            return Grant.WAIT
+        origin = self._origins.get(key)  # what gave way may have been the last that was known of it
         if origin is None:
             origin = self._origins[key] = _Origin(key)
-        if origin.waiters or not self._below_host_limit(origin) or (self._ring and not self._has_free_slot()):
-            return Grant.WAIT
-        if not self._has_free_slot() and not self._evict_oldest_idle():
-            return Grant.WAIT
         origin.open_count += 1
         self.open_count += 1
         return Grant.OPEN
@@ -151,6 +152,7 @@ class Pool(Generic[C]):
         others_wait = bool(self._ring) and len(self._ring) > (origin in self._ring)
         if others_wait and not self._has_free_slot() and (not origin.waiters or origin.turn >= TURN):
             self._discard(connection)
+            self._ring.pop(origin, None)  # it had its turn: others first, even if it stood there before them
             self.freed(key)
             return False
         if origin.waiters:
