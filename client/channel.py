@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import select
 import socket
 from collections.abc import Callable
 
@@ -52,7 +53,18 @@ class Channel:
         is_tls: Whether octets are encrypted on the way, so that no system call can move them to a file.
     """
 
-    __slots__ = ("_is_held", "_loop", "_on_readable", "_reading", "_sock", "_write_waiter", "fd", "recv", "send")
+    __slots__ = (
+        "_is_held",
+        "_loop",
+        "_on_readable",
+        "_poller",
+        "_reading",
+        "_sock",
+        "_write_waiter",
+        "fd",
+        "recv",
+        "send",
+    )
 
     is_tls = False
 
@@ -66,6 +78,8 @@ class Channel:
         self._reading = False
         self._is_held = False
         self._write_waiter: asyncio.Future[None] | None = None
+        self._poller = select.poll()
+        self._poller.register(self.fd, select.POLLIN)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} fd={self.fd}{' reading' if self._reading else ''}>"
@@ -132,6 +146,10 @@ class Channel:
         """Whether octets wait above the socket, where readiness does not show them (TLS records)."""
         return False
 
+    def is_silent(self) -> bool:
+        """Whether nothing has come: no octet, no end, no failure. Asks the system, which costs 0.5 us."""
+        return self.fd >= 0 and not self._poller.poll(0)
+
     def close(self) -> None:
         """Close at once and without waiting for the peer. May be called again."""
         if self.fd < 0:
@@ -144,11 +162,10 @@ class Channel:
         self.fd = -1
         self._on_readable = None
         self.recv, self.send = _closed_recv, _closed_send
-        with contextlib.suppress(
-            OSError
-        ):  # a peer's reset may surface here; the descriptor is gone either way
+        with contextlib.suppress(OSError):  # a peer's reset may surface here; the descriptor is gone either way
             if self._is_held:
-                self._sock.shutdown(socket.SHUT_RDWR)
+                # Not that of an SSLSocket: it takes TLS off, and the worker would go on to receive ciphertext.
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
             else:
                 self._sock.close()
         self.wake_writer()

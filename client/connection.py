@@ -10,6 +10,7 @@ fires, whether it is still due. Cancelling and setting a timer for every read wo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Hashable
 from typing import Final
 
@@ -37,6 +38,8 @@ __all__ = ["Connection"]
 # How long a response is awaited after the peer has refused to take more of the request. An early 413 followed by
 # a reset could be read 120 times of 120 on loopback; the bound is a guess at a slow network.
 _WRITE_FAILED_GRACE_S: Final = 5.0
+# Octets sent in one turn of the loop: about a millisecond's worth.
+_SEND_TURN_BYTES: Final = 4_194_304
 
 
 class _WriteFailedError(Exception):
@@ -69,6 +72,7 @@ class Connection:
         "_on_released",
         "_phase",
         "_recv_bytes",
+        "_sent_in_turn",
         "_timeout",
         "_timer",
         "_timer_at",
@@ -99,6 +103,7 @@ class Connection:
         self._timer_at = 0.0
         self._recv_bytes = RECV_BYTES
         self._is_lent = False
+        self._sent_in_turn = 0
         self._write_error: OSError | None = None
         self.key = key
         self.served = 0
@@ -113,6 +118,10 @@ class Connection:
     def is_closed(self) -> bool:
         """Whether the socket is closed."""
         return self._channel.fd < 0
+
+    def is_silent(self) -> bool:
+        """Whether the connection, which nobody uses, is fit for a request: open, and nothing has come by it."""
+        return self._channel.is_silent()
 
     def close(self) -> None:
         """Close the socket now; an exchange in progress is not told (``abort`` tells it)."""
@@ -134,8 +143,7 @@ class Connection:
         """Send a request and wait for the response head.
 
         When this raises, the connection is closed and given back. After an early final response to a request that
-        is not fully sent, sending stops at once if the response is an error, else when all is sent or the response
-        is complete (RFC 9112 section 9.5).
+        is not fully sent, see ``settle``.
 
         Args:
             exchange: A new one.
@@ -154,19 +162,20 @@ class Connection:
             if exchange.upload is not None:
                 await self.settle(exchange)
         except BaseException:
-            exchange.abandon()
+            self.give_up(exchange, waiter)
             if exchange.upload is not None:
                 await self.settle(exchange)
             raise
+        finally:
+            # The traceback of a failure holds this frame, which must not hold the failure: it would be a cycle.
+            del exchange, waiter
 
-    def begin(
-        self, exchange: Exchange, head: bytes, body: Body | None, timeout: Timeout
-    ) -> asyncio.Future[None]:
+    def begin(self, exchange: Exchange, head: bytes, body: Body | None, timeout: Timeout) -> asyncio.Future[None]:
         """Send what the socket takes now; the first half of ``perform``, for a caller in a hurry.
 
         Returns:
             What to wait for: done at the response head, or with what broke the exchange. When the wait is broken off,
-            call ``exchange.abandon``; when ``exchange.upload`` is set, await ``settle`` in any case.
+            call ``give_up``; when ``exchange.upload`` is set, await ``settle`` in any case.
         """
         self.served += 1
         self._exchange = exchange
@@ -187,42 +196,69 @@ class Connection:
             exchange.is_sent = True
             self._arm(timeout.first_byte, FirstByteTimeoutError)
         else:
+            self._arm(None, IdleWriteTimeoutError)  # the total bound holds while the body's source is slow, too
             exchange.upload = self._loop.create_task(self._upload(exchange, head[sent:], body))
         return waiter
 
+    def give_up(self, exchange: Exchange, waiter: asyncio.Future[None]) -> None:
+        """Nobody waits for the response any more: what ``begin`` gave was broken off, or has failed."""
+        exchange.abandon()
+        if waiter.done() and not waiter.cancelled():
+            # A failure that came in the turn in which the wait was cancelled would be reported as never retrieved.
+            waiter.exception()
+
     async def settle(self, exchange: Exchange) -> None:
-        """Let the sending of *exchange* come to its end: at once when nobody wants the rest, else when all is sent."""
+        """See to a request that is still being sent now that its response head, or its failure, is there.
+
+        Sending stops when nobody wants the rest: the exchange is over, or the status says that the request was not
+        what the server wanted (300 and above, as in Go's net/http). Else it goes on, for the server may answer as it
+        reads and read as it is read from, and stops with the exchange (RFC 9112 section 9.5).
+        """
         upload = exchange.upload
         assert upload is not None, "called for a request that is being sent"
-        if exchange.is_over or exchange.status >= 400:
+        if not exchange.is_over:
+            if exchange.status < 300:
+                return
             upload.cancel()
         await asyncio.wait((upload,))
-        exchange.upload = None
 
     async def _upload(self, exchange: Exchange, head: bytes, body: Body | None) -> None:
-        pieces = None if body is None else body.pieces()
         try:
             await self._send_all(exchange, head)
-            if body is not None and pieces is not None:
-                await self._send_body(exchange, pieces, body.length)
+            if body is not None:
+                async with contextlib.aclosing(body.pieces()) as pieces:
+                    await self._send_body(exchange, pieces, body.length)
         except _WriteFailedError as exc:
             cause = exc.__cause__
             assert isinstance(cause, OSError), "raised from one"
-            self._write_error = cause
-            self._arm(_WRITE_FAILED_GRACE_S, FirstByteTimeoutError)
+            self._write_failed(exchange, cause)
+        except asyncio.CancelledError:
+            # Ours comes when the exchange is over or refused. Else what the source waited for was cancelled.
+            if exchange.message is None or exchange.status < 300:
+                exchange.upload = None
+                exchange.fail(ClientPayloadError("the source of the request body was cancelled"))
+            raise
         except Exception as exc:  # whatever the caller's source raised is for the caller of the request
+            exchange.upload = None  # this very task, which is not to be cancelled for its own failure
             exchange.fail(exc)
         else:
             if not exchange.is_over:
                 exchange.is_sent = True
                 self._arm_reading(exchange)
         finally:
-            if pieces is not None:
-                await pieces.aclose()
+            exchange.upload = None
 
-    async def _send_body(
-        self, exchange: Exchange, pieces: AsyncGenerator[bytes, None], length: int | None
-    ) -> None:
+    def _write_failed(self, exchange: Exchange, exc: OSError) -> None:
+        """The peer takes no more of the request; it may have said why."""
+        if exchange.is_over:
+            return
+        self._write_error = exc.with_traceback(None)
+        if exchange.message is None:
+            self._arm(_WRITE_FAILED_GRACE_S, FirstByteTimeoutError)
+        else:
+            self._arm_reading(exchange)
+
+    async def _send_body(self, exchange: Exchange, pieces: AsyncGenerator[bytes, None], length: int | None) -> None:
         """Send *pieces*, chunked (RFC 9112 section 7.1) when their length is not known before."""
         sent = 0
         async for piece in pieces:
@@ -243,19 +279,26 @@ class Connection:
     async def _send_all(self, exchange: Exchange, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            if exchange.is_over:
-                return
             try:
-                view = view[self._channel.send(view) :]
-                continue
+                count = self._channel.send(view)
             except BlockingIOError:
-                pass
+                await self._wait_writable(exchange)
+                continue
             except OSError as exc:
                 raise _WriteFailedError from exc
-            self._arm(self._timeout.idle_write, IdleWriteTimeoutError)
-            await self._channel.wait_writable()
-            if not exchange.is_over:
-                self._arm(None, IdleWriteTimeoutError)
+            view = view[count:]
+            self._sent_in_turn += count
+            if self._sent_in_turn >= _SEND_TURN_BYTES:
+                # The peer takes as fast as we send, and the source need not wait either: others want a turn, too.
+                self._sent_in_turn = 0
+                await asyncio.sleep(0)
+
+    async def _wait_writable(self, exchange: Exchange) -> None:
+        self._sent_in_turn = 0
+        self._arm(self._timeout.idle_write, IdleWriteTimeoutError)
+        await self._channel.wait_writable()
+        if not exchange.is_over:
+            self._arm(None, IdleWriteTimeoutError)
 
     # What comes.
 
@@ -294,13 +337,12 @@ class Connection:
             return
         error: ClientError
         if exchange.message is not None:
-            error = IncompleteMessageError(
-                exchange.received, exchange.message.length, str(exc.strerror or exc)
-            )
+            error = IncompleteMessageError(exchange.received, exchange.message.length, str(exc.strerror or exc))
         else:
             cause = self._write_error or exc
             error = ClientOSError(cause.errno, cause.strerror or str(cause))
-        error.__cause__ = exc
+        # Without its traceback, whose frames hold the exchange: that would be a cycle.
+        error.__cause__ = exc.with_traceback(None)
         exchange.fail(error)
 
     def failed(self, exchange: Exchange, exc: OSError) -> None:
@@ -364,13 +406,17 @@ class Connection:
         if self._exchange is not None:
             self._arm(self._timeout.idle_read, IdleReadTimeoutError)
 
+    def suspend(self) -> None:
+        """A borrower of the channel is busy with what it has received: the idle time does not count until ``touch``."""
+        self._arm(None, IdleReadTimeoutError)
+
     # The deadline.
 
     def _arm_reading(self, exchange: Exchange) -> None:
         if exchange.message is None:
             self._arm(self._timeout.first_byte, FirstByteTimeoutError)
         else:
-            self._arm(self._timeout.idle_read, IdleReadTimeoutError)
+            self._arm(None if exchange.is_paused else self._timeout.idle_read, IdleReadTimeoutError)
 
     def _arm(self, bound: float | None, phase: type[ServerTimeoutError]) -> None:
         """Let the exchange fail as *phase* after *bound* seconds from now; None leaves only the total bound."""

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from .channel import Channel
 from .connection import Connection
@@ -32,6 +32,12 @@ from .urls import Origin
 
 __all__ = ["BaseConnector", "TCPConnector", "UnixConnector"]
 
+# The loop tells of what has come by an idle connection when it looks next, and a callback that keeps it busy may take
+# long: the end, or a response that nobody has asked for and that the next request would take for its own. So the
+# system is asked before reuse; not where the connection was in use a moment ago, because asking costs 2 us of a GET's
+# 25, and what can come in a millisecond can as well come behind the question.
+_JUST_USED_S: Final = 0.001
+
 
 class _Waiter:
     """A request that waits for a slot: remembers what it was granted, even when its task is being cancelled."""
@@ -45,6 +51,10 @@ class _Waiter:
     def grant(self, what: Connection | Grant) -> None:
         """Called by the pool, once."""
         self.granted = what
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait; without a grant it means that the connector was closed."""
         if not self.future.done():
             self.future.set_result(None)
 
@@ -89,6 +99,7 @@ class BaseConnector:
             keep_truncation_visible(ssl_context)
         self._connections: set[Connection] = set()  # open ones
         self._waiters: set[_Waiter] = set()
+        self._opening: set[asyncio.Timeout] = set()  # scopes of those that are being opened
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -125,11 +136,10 @@ class BaseConnector:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for waiter in list(self._waiters):
-            if not waiter.future.done():
-                waiter.future.set_exception(
-                    SessionClosedError("the connector was closed while a request waited")
-                )
+        for waiter in self._waiters:
+            waiter.wake()
+        for scope in self._opening:
+            scope.reschedule(0.0)
         while (connection := self._pool.oldest_idle()) is not None:
             connection.close()
             self._lost(connection)
@@ -142,7 +152,8 @@ class BaseConnector:
         """An idle connection to *origin*, at once; None when there is none."""
         while (connection := self._pool.take_idle(origin.key)) is not None:
             assert self._loop is not None, "there are connections, so there is a loop"
-            if self._loop.time() - connection.idle_since < self._keepalive_timeout:
+            idle = self._loop.time() - connection.idle_since
+            if idle < self._keepalive_timeout and (idle < _JUST_USED_S or connection.is_silent()):
                 return connection
             self._discard(connection)
             self._pool.freed(origin.key)
@@ -157,7 +168,7 @@ class BaseConnector:
             origin: Where to.
             timeout: ``pool`` bounds the wait for the slot, ``connect`` the opening.
             total_at: Loop time by which all must be done; None for no bound.
-            fresh: Open a new connection even when there is an idle one.
+            fresh: Open a new connection even when there is an idle one, or one becomes free.
 
         Raises:
             SessionClosedError: The connector is closed.
@@ -174,12 +185,12 @@ class BaseConnector:
         if grant is Grant.WAIT:
             grant = await self._wait_for_grant(origin, timeout, total_at)
         if isinstance(grant, Connection):
-            return grant
+            just_used = self._loop.time() - grant.idle_since < _JUST_USED_S
+            if not fresh and not grant.is_closed and (just_used or grant.is_silent()):
+                return grant
+            self._discard(grant)  # its slot stays ours
         try:
             channel = await self._open(origin, timeout, total_at)
-            if self._closed:
-                channel.close()
-                raise SessionClosedError("the connector was closed while a request connected")
         except BaseException:
             pool.freed(origin.key)
             raise
@@ -187,9 +198,7 @@ class BaseConnector:
         self._connections.add(connection)
         return connection
 
-    async def _wait_for_grant(
-        self, origin: Origin, timeout: Timeout, total_at: float | None
-    ) -> Connection | Grant:
+    async def _wait_for_grant(self, origin: Origin, timeout: Timeout, total_at: float | None) -> Connection | Grant:
         assert self._loop is not None, "set by acquire"
         waiter = _Waiter(self._loop.create_future())
         self._pool.enqueue(origin.key, waiter)
@@ -197,6 +206,8 @@ class BaseConnector:
         try:
             async with _bounded(self._loop, timeout.pool, PoolTimeoutError, timeout, total_at):
                 await waiter.future
+            if waiter.granted is None:
+                raise SessionClosedError("the connector was closed while a request waited")
         except BaseException:
             if waiter.granted is None:
                 self._pool.withdraw(origin.key, waiter)
@@ -207,14 +218,26 @@ class BaseConnector:
             raise
         finally:
             self._waiters.discard(waiter)
-        assert waiter.granted is not None, "the pool wakes with a grant"
         return waiter.granted
 
     async def _open(self, origin: Origin, timeout: Timeout, total_at: float | None) -> Channel:
         assert self._loop is not None, "set by acquire"
-        async with _bounded(self._loop, timeout.connect, ConnectionTimeoutError, timeout, total_at):
-            return await self._dial(self._loop, origin)
-        raise AssertionError("the context manager lets no exception pass silently")
+        try:
+            if not self._closed:
+                bounded = _bounded(self._loop, timeout.connect, ConnectionTimeoutError, timeout, total_at)
+                async with bounded as scope:
+                    self._opening.add(scope)
+                    try:
+                        channel = await self._dial(self._loop, origin)
+                    finally:
+                        self._opening.discard(scope)
+                if not self._closed:
+                    return channel
+                channel.close()
+        except ServerTimeoutError:
+            if not self._closed:
+                raise
+        raise SessionClosedError("the connector was closed while a request connected")
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
         raise NotImplementedError
@@ -271,14 +294,14 @@ async def _bounded(
     error: type[ServerTimeoutError],
     timeout: Timeout,
     total_at: float | None,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[asyncio.Timeout]:
     """Bound what is awaited inside by *bound* seconds and by *total_at*, and name the one that was exceeded."""
     due = None if bound is None else loop.time() + bound
     if total_at is not None and (due is None or total_at <= due):
         due, bound, error = total_at, timeout.total, TotalTimeoutError
     try:
         async with asyncio.timeout_at(due) as scope:
-            yield
+            yield scope
     except TimeoutError as exc:
         if scope.expired():
             raise error(bound or 0.0) from exc
@@ -317,9 +340,18 @@ class TCPConnector(BaseConnector):
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
         )
-        self._resolver = CachingResolver(ThreadedResolver()) if resolver is None else resolver
+        self._own_resolver: CachingResolver | None = None
+        if resolver is None:
+            resolver = self._own_resolver = CachingResolver(ThreadedResolver())
+        self._resolver = resolver
         self._family = family
         self._attempt_delay = happy_eyeballs_delay
+
+    async def close(self) -> None:
+        """See ``BaseConnector.close``; look-ups of the connector's own resolver are cancelled."""
+        await super().close()
+        if self._own_resolver is not None:
+            self._own_resolver.close()
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
         sock = await connect_tcp(

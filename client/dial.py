@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from typing import Final
@@ -63,9 +64,7 @@ async def connect_tcp(
     if not addresses:
         raise ClientConnectorDNSError(host, port, (OSError("the name has no address"),))
     try:
-        sock = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=attempt_delay, loop=loop
-        )
+        sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=attempt_delay, loop=loop)
     except (OSError, RuntimeError) as exc:  # uvloop raises RuntimeError for some addresses
         raise ClientConnectorError(host, port, (exc,)) from exc
     try:
@@ -86,10 +85,10 @@ async def connect_unix(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        while (code := sock.connect_ex(path)) == errno.EAGAIN:
+        while (code := sock.connect_ex(path)) == errno.EAGAIN:  # noqa: ASYNC110 -- nothing tells when there is room
             await asyncio.sleep(_UNIX_RETRY_S)
         if code:
-            raise OSError(code, f"{errno.errorcode.get(code, code)} ({socket.SocketType.__name__} {path})")
+            raise OSError(code, os.strerror(code))
     except OSError as exc:
         sock.close()
         raise ClientConnectorError(path, None, (exc,)) from exc
@@ -125,7 +124,7 @@ async def open_channel(
         tls = await _handshake(loop, sock, context, host.rstrip("."))
     except ssl.SSLCertVerificationError as exc:
         raise ClientConnectorCertificateError(host, port, (exc,)) from exc
-    except (ssl.CertificateError, OSError) as exc:
+    except (OSError, ValueError) as exc:  # ValueError: a host that cannot stand in a certificate
         raise ClientConnectorSSLError(host, port, (exc,)) from exc
     return TLSChannel(loop, tls)
 
@@ -135,6 +134,8 @@ async def _handshake(
 ) -> ssl.SSLSocket:
     tls: socket.socket = sock
     try:
+        if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(code, os.strerror(code))  # wrap_socket would find that too, and leave its socket open
         # An end without close_notify must be told from a clean one: it is how a body without length is cut off.
         tls = wrapped = context.wrap_socket(
             sock, server_hostname=server_hostname, do_handshake_on_connect=False, suppress_ragged_eofs=False

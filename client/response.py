@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json as json_module
 import os
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from .exceptions import ClientResponseError, ContentTypeError, StreamConsumedErr
 from .exchange import Exchange
 from .framing import Framing
 from .limits import MAX_DRAIN_BYTES
-from .saving import move_rest, write_all
+from .saving import FileWriter, move_rest
 from .streams import StreamReader
 from .urls import without_userinfo
 
@@ -58,9 +59,7 @@ class ClientResponse:
         self.status = exchange.status
 
     def __repr__(self) -> str:
-        return (
-            f"<ClientResponse {self.method} {without_userinfo(self._url_text)} [{self.status} {self.reason}]>"
-        )
+        return f"<ClientResponse {self.method} {without_userinfo(self._url_text)} [{self.status} {self.reason}]>"
 
     def __del__(self) -> None:
         # A stream object that was handed out lives on without the response, and takes care itself.
@@ -141,9 +140,7 @@ class ClientResponse:
     @property
     def content_type(self) -> str:
         """Media type without parameters, lower-case; ``application/octet-stream`` without one (RFC 9110 8.3)."""
-        return (
-            self._mime().get_content_type() if "Content-Type" in self.headers else "application/octet-stream"
-        )
+        return self._mime().get_content_type() if "Content-Type" in self.headers else "application/octet-stream"
 
     @property
     def charset(self) -> str | None:
@@ -202,6 +199,7 @@ class ClientResponse:
         if self._body is None:
             whole = self._exchange.whole
             if whole is not None and not self._is_claimed:
+                self._is_claimed = True
                 self._body = whole
                 return whole
             self._claim()
@@ -210,8 +208,18 @@ class ClientResponse:
                 self._body = buffer.take_all() if buffer.is_eof else await buffer.collect()
             except BaseException:
                 self._is_claimed = False
+                self._keep_twin_of_failure()
                 raise
         return self._body
+
+    def _keep_twin_of_failure(self) -> None:
+        """Let go of the failure that is being raised: its traceback will hold this response, which must not hold it."""
+        exchange = self._exchange
+        failure = exchange.body.exception
+        if failure is not None:
+            twin = exchange.body.exception = _twin(failure)
+            if exchange.error is failure:
+                exchange.error = twin
 
     async def text(self, encoding: str | None = None, errors: str = "strict") -> str:
         """Read the content as text.
@@ -258,9 +266,7 @@ class ClientResponse:
         seen = self.content_type
         return seen == expected or (expected == "application/json" and seen.endswith("+json"))
 
-    async def save(
-        self, target: str | os.PathLike[str] | int | IO[bytes], *, offset: int | None = None
-    ) -> int:
+    async def save(self, target: str | os.PathLike[str] | int | IO[bytes], *, offset: int | None = None) -> int:
         """Write the content to a file by the cheapest way there is, and give the number of octets written.
 
         Identity content of known length never passes through Python (``splice(2)`` on plain sockets), and larger ones
@@ -276,35 +282,43 @@ class ClientResponse:
             OSError: The file cannot take it.
         """
         self._claim()
-        if isinstance(target, (str, os.PathLike)):
-            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                os.ftruncate(fd, offset or 0)
-                os.lseek(fd, offset or 0, os.SEEK_SET)
-                return await self._save(fd)
-            finally:
-                os.close(fd)
-        if not isinstance(target, int):
-            target.flush()
-            target = target.fileno()
-        if offset is not None:
-            os.lseek(target, offset, os.SEEK_SET)
-        return await self._save(target)
+        try:
+            if isinstance(target, (str, os.PathLike)):
+                return await self._save_to_path(target, offset or 0)
+            if not isinstance(target, int):
+                target.flush()
+                target = target.fileno()
+            if offset is not None:
+                os.lseek(target, offset, os.SEEK_SET)
+            return await self._save(target)
+        except BaseException:
+            self._exchange.abandon()
+            self._keep_twin_of_failure()
+            raise
+
+    async def _save_to_path(self, path: str | os.PathLike[str], offset: int) -> int:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.ftruncate(fd, offset)
+            os.lseek(fd, offset, os.SEEK_SET)
+            return await self._save(fd)
+        finally:
+            os.close(fd)
 
     async def _save(self, fd: int) -> int:
         exchange, buffer = self._exchange, self._exchange.body
         message = exchange.message
         assert message is not None, "a response has a head"
-        is_direct = message.framing is Framing.LENGTH and not exchange.is_decoded
+        writer = FileWriter(fd)
+        # While the request is still being sent the loop has the channel: TLS takes no two threads at once.
+        is_direct = (
+            message.framing is Framing.LENGTH and not exchange.is_decoded and exchange.is_sent and writer.is_regular
+        )
         written = 0
         while True:
             while data := buffer.take_all():
+                await writer.write(data)
                 written += len(data)
-                try:
-                    write_all(fd, data)
-                except OSError:
-                    exchange.abandon()
-                    raise
             connection = exchange.transport
             if is_direct and isinstance(connection, Connection):
                 written += exchange.take_over()
@@ -329,24 +343,39 @@ class ClientResponse:
         connection is closed.
         """
         exchange = self._exchange
-        if exchange.is_over:
+        message = exchange.message
+        if exchange.is_over or message is None:
             return
-        exchange.discard(MAX_DRAIN_BYTES)
         try:
-            if exchange.take_over() <= MAX_DRAIN_BYTES:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_DRAIN_S):
-                        while not exchange.is_over:
-                            await exchange.body.wait()
+            # Draining is for a connection that can serve again. What another task still reads breaks off for it.
+            if message.keep_alive and exchange.is_sent and exchange.body.waiter is None:
+                exchange.discard(MAX_DRAIN_BYTES)
+                if exchange.take_over() <= MAX_DRAIN_BYTES:
+                    await self._drain()
         finally:
             exchange.abandon()
+
+    async def _drain(self) -> None:
+        exchange = self._exchange
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while not exchange.is_over:
+                    await exchange.body.wait()
+
+
+def _twin(exc: BaseException) -> BaseException:
+    """An exception that says the same, without the traceback."""
+    try:
+        twin = copy.copy(exc)
+    except TypeError:  # one of the caller's own, by way of an upload, that cannot be made anew from its arguments
+        return exc
+    twin.__cause__ = exc.__cause__
+    return twin
 
 
 def _decoded(fields: list[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(
-        CIMultiDict(
-            [(n.decode("ascii"), v.decode("utf-8", "surrogateescape").strip(" \t")) for n, v in fields]
-        )
+        CIMultiDict([(n.decode("ascii"), v.decode("utf-8", "surrogateescape").strip(" \t")) for n, v in fields])
     )
 
 

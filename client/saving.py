@@ -4,7 +4,9 @@
     identity content of known length                  recv_into one reused buffer -> write
     all else (chunked, coded, to end of file)         the reader's octets -> write
 
-The second way is portable and is the reference the first is tested against.
+The second way is portable and is the reference the first is tested against. Regular files only: what is no regular
+file (a pipe, a socket, a terminal) may block for as long as its reader likes, and gets the reader's octets as it
+takes them.
 
 What is moved where: a step of up to 256 KiB in the loop. When it finds the socket full and more than 1 MiB is to come,
 a batch by a worker thread follows, because one splice under dirty-page throttling was seen to take 28 ms and the loop
@@ -18,13 +20,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import os
 import select
 import stat
 import time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from .channel import Channel
+from .channel import Channel, wait_ready
 from .connection import Connection
 from .exchange import Exchange
 from .limits import (
@@ -36,7 +39,9 @@ from .limits import (
     SAVE_POLL_MS,
 )
 
-__all__ = ["CopyingMover", "Mover", "SplicingMover", "move_rest", "write_all"]
+__all__ = ["CopyingMover", "FileWriter", "Mover", "SplicingMover", "move_rest"]
+
+T = TypeVar("T")
 
 
 class SocketFailedError(Exception):
@@ -122,10 +127,60 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         view = view[os.write(fd, view) :]
 
 
+class FileWriter:
+    """Writes what comes through the reader to an open file, without keeping the loop from its other work.
+
+    Attributes:
+        is_regular: Whether it is a regular file, which takes all octets in a moment, or fails.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._written = 0
+        self.is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of *data*.
+
+        Raises:
+            OSError: The file cannot take it.
+        """
+        if not self.is_regular:
+            await _write_when_ready(self._fd, data)
+        elif self._written + len(data) <= INLINE_SAVE_BYTES:
+            write_all(self._fd, data)
+        else:
+            await _finished(asyncio.get_running_loop().run_in_executor(None, write_all, self._fd, data))
+        self._written += len(data)
+
+
+async def _write_when_ready(fd: int, data: bytes) -> None:
+    """Write to what may block: no more at a time than a pipe is sure to take when it says that it takes something."""
+    loop = asyncio.get_running_loop()
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    view = memoryview(data)
+    for turn in itertools.count(1):
+        if not view:
+            return
+        if not poller.poll(0):
+            await wait_ready(loop, fd, for_writing=True)
+        try:
+            view = view[os.write(fd, view[: select.PIPE_BUF]) :]
+        except BlockingIOError:
+            pass  # another writer was faster
+        if turn % _WRITES_A_TURN == 0:
+            await asyncio.sleep(0)
+
+
+# Writes of 4 KiB between two looks at the loop's other work: about half a millisecond.
+_WRITES_A_TURN = 256
+
+
 def mover_for(channel: Channel, fd: int) -> Mover:
-    """The cheapest mover for this pair."""
-    # Terminals, and files opened with O_APPEND, make splice fail with EINVAL.
-    is_fit = stat.S_ISREG(os.fstat(fd).st_mode) and not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+    """The cheapest mover for this pair, *fd* being a regular file."""
+    # Files opened with O_APPEND make splice fail with EINVAL.
+    is_fit = not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
     if is_fit and not channel.is_tls and hasattr(os, "splice"):
         with contextlib.suppress(OSError):
             return SplicingMover(channel, fd)
@@ -154,29 +209,31 @@ async def move_rest(exchange: Exchange, connection: Connection, fd: int) -> None
     Args:
         exchange: Its head is complete, and nothing is held in its buffer.
         connection: Which serves it.
-        fd: Open for writing; written from its current position. Keep it open until this returns or raises.
+        fd: A regular file open for writing; written from its current position. Keep it open until this returns or
+            raises.
 
     Raises:
         ClientError: What broke the exchange: truncation, timeout, reset.
         OSError: The file cannot take it.
     """
     channel = connection.lend_channel(exchange.body.wake)
-    mover = mover_for(channel, fd)
     try:
-        while not exchange.is_over:
-            progress = _move(mover, min(exchange.take_over(), SAVE_BUFFER_BYTES))
-            _tell(exchange, connection, progress)
-            if exchange.is_over:
-                break
-            if progress.is_dry:
-                await exchange.body.wait_signal()
-            elif exchange.take_over() > INLINE_SAVE_BYTES:
-                _tell(exchange, connection, await _batch(exchange, channel, mover))
+        with contextlib.closing(mover_for(channel, fd)) as mover:
+            while not exchange.is_over:
+                progress = _move(mover, min(exchange.take_over(), SAVE_BUFFER_BYTES))
+                _tell(exchange, connection, progress)
+                if exchange.is_over:
+                    break
+                if progress.is_dry:
+                    await exchange.body.wait_signal()
+                elif exchange.take_over() > INLINE_SAVE_BYTES:
+                    connection.suspend()
+                    progress = await _batch(exchange, channel, mover)
+                    connection.touch()
+                    _tell(exchange, connection, progress)
     except BaseException:
         exchange.abandon()
         raise
-    finally:
-        mover.close()
     if exchange.error is not None:
         raise exchange.error
 
@@ -223,19 +280,26 @@ class _Stop:
 async def _batch(exchange: Exchange, channel: Channel, mover: Mover) -> Progress:
     """Let a worker move what comes, until the socket is dry, 16 MiB are moved, or 50 ms are over."""
     stop = _Stop()
-    fd = channel.hold()
     limit = min(exchange.take_over(), SAVE_BATCH_BYTES)
-    batch = asyncio.get_running_loop().run_in_executor(None, _work, mover, limit, fd, stop)
+    fd = channel.hold()
     try:
-        return await asyncio.shield(batch)
-    except asyncio.CancelledError:
-        stop.is_set = True
-        while not batch.done():  # a few ms; a second cancellation changes nothing in that
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait((batch,))
-        raise
+        batch = asyncio.get_running_loop().run_in_executor(None, _work, mover, limit, fd, stop)
+        return await _finished(batch, stop)
     finally:
         channel.release()
+
+
+async def _finished(work: asyncio.Future[T], stop: _Stop | None = None) -> T:
+    """Wait for a worker, whatever happens: it uses descriptors that will be closed when this returns or raises."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if stop is not None:
+            stop.is_set = True
+        while not work.done():  # a few ms; a second cancellation changes nothing in that
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((work,))
+        raise
 
 
 def _work(mover: Mover, limit: int, fd: int, stop: _Stop) -> Progress:

@@ -1,4 +1,4 @@
-"""``ClientSession`` and ``request()``: from a caller's arguments to a response, redirections and one stale retry included.
+"""``ClientSession`` and ``request()``: from a caller's arguments to a response, with redirections and one stale retry.
 
 Lives here: the order of the steps. What each step decides is elsewhere: the URL (``urls``), the head (``heads``),
 cookies (``cookies``), redirections (``redirects``), connections (``connectors``), the exchange (``connection``).
@@ -16,7 +16,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .bodies import Body, BytesBody, Data, as_body, json_body
-from .connection import Connection
 from .connectors import BaseConnector, TCPConnector
 from .cookies import CookieJar
 from .exceptions import (
@@ -27,11 +26,11 @@ from .exceptions import (
     TooManyRedirects,
 )
 from .exchange import Exchange
-from .heads import DEFAULT_FIELDS, Fields, check_method, check_value, merge_fields, request_head, serialize_fields
+from .heads import DEFAULT_FIELDS, Fields, check_method, check_value, merge_fields, request_head
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
 from .redirects import Redirect, redirect_decision, resolve_reference, strip_fields
-from .response import ClientResponse
 from .resolver import ThreadedResolver
+from .response import ClientResponse
 from .timeouts import Timeout
 from .urls import Origin, Query, locate, with_params, without_userinfo
 
@@ -283,9 +282,9 @@ class ClientSession:
         if self._base_url is not None:
             url = resolve_reference(self._base_url, str(url))
         first: Exchange | None = None
-        if not options and not self._jar and self._is_plain and isinstance(url, str):
+        if not options and method == "GET" and not self._jar and self._is_plain and isinstance(url, str):
             # Hot path: nothing of this request's own, so that the head is made from ready parts.
-            first = await self._perform_plain(method, url)
+            first = await self._perform_plain(url)
             if first is not None and first.status not in REDIRECT_STATUSES and not first.sets_cookies:
                 context.response = response = ClientResponse(first, url)
                 if self._raise_for_status:
@@ -294,77 +293,73 @@ class ClientSession:
         context.response = response = await _Hops(self, method, str(url), options).run(first)
         return response
 
-    async def _perform_plain(self, method: str, url: str) -> Exchange | None:
-        """The request without anything of its own; None when the URL brings credentials, so that it is not plain."""
+    async def _perform_plain(self, url: str) -> Exchange | None:
+        """A GET without anything of its own; None when the URL brings credentials, so that it is not plain."""
         origin, target = locate(url)
         if origin.authorization is not None:
             return None
-        head = f"{method} {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
+        head = f"GET {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
         plan = self._plan
         connection = self._connector.take_idle(origin)
         if connection is None:
-            return await self._perform(origin, method, head, None, plan)
-        exchange = Exchange(
-            method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
-        )
+            return await self._perform(origin, "GET", head, None, plan)
+        exchange = Exchange("GET", decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
+        waiter = connection.begin(exchange, head, None, plan.timeout)
         try:
-            await connection.begin(exchange, head, None, plan.timeout)
+            await waiter
             return exchange
         except (ServerDisconnectedError, ClientOSError):
-            if method not in _IDEMPOTENT or exchange.head_octets:
+            if exchange.head_octets:
                 raise
         except BaseException:
-            exchange.abandon()
+            connection.give_up(exchange, waiter)
             raise
         finally:
             if exchange.upload is not None:
                 await connection.settle(exchange)
-        connection = await self._connector.acquire(origin, plan.timeout, None, fresh=True)
-        return await self._perform_fresh(connection, method, head, None, plan)
+            del exchange, waiter  # see Connection.perform
+        return await self._perform_fresh(origin, "GET", head, None, plan)
 
     def _make_tail(self, origin: Origin) -> str:
         if len(self._tails) >= _MAX_TAILS:
             self._tails.clear()
-        tail = self._tails[origin.key] = serialize_fields(origin, self._fields.items())
+        head = request_head("GET", "", origin, self._fields.copy(), None).decode()
+        tail = self._tails[origin.key] = head.removeprefix("GET ")
         return tail
 
-    async def _perform(
-        self, origin: Origin, method: str, head: bytes, body: Body | None, plan: _Plan
-    ) -> Exchange:
+    async def _perform(self, origin: Origin, method: str, head: bytes, body: Body | None, plan: _Plan) -> Exchange:
         """Send one request, on a reused connection if there is one; once again if that one turns out to be closed.
 
         Source: RFC 9112 section 9.3.1 and RFC 9110 section 9.2.2: only idempotent methods, only when no octet of
         a response has come, only on a connection that had served before, only a body that can be sent again.
         """
         connector = self._connector
-        connection = connector.take_idle(origin) or await connector.acquire(
-            origin, plan.timeout, plan.total_at
-        )
+        connection = connector.take_idle(origin) or await connector.acquire(origin, plan.timeout, plan.total_at)
         is_reused = connection.served > 0
-        exchange = Exchange(
-            method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
-        )
+        exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
         try:
             await connection.perform(exchange, head, body, plan.timeout)
+            return exchange
         except (ServerDisconnectedError, ClientOSError):
             can_repeat = method in _IDEMPOTENT and (body is None or body.is_replayable)
             if not is_reused or not can_repeat or exchange.head_octets:
                 raise
-        else:
-            return exchange
-        connection = await connector.acquire(origin, plan.timeout, plan.total_at, fresh=True)
-        return await self._perform_fresh(connection, method, head, body, plan)
+        finally:
+            del exchange  # see Connection.perform
+        return await self._perform_fresh(origin, method, head, body, plan)
 
     async def _perform_fresh(
-        self, connection: Connection, method: str, head: bytes, body: Body | None, plan: _Plan
+        self, origin: Origin, method: str, head: bytes, body: Body | None, plan: _Plan
     ) -> Exchange:
-        exchange = Exchange(
-            method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
-        )
+        connection = await self._connector.acquire(origin, plan.timeout, plan.total_at, fresh=True)
+        exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
-        await connection.perform(exchange, head, body, plan.timeout)
-        return exchange
+        try:
+            await connection.perform(exchange, head, body, plan.timeout)
+            return exchange
+        finally:
+            del exchange  # see Connection.perform
 
 
 class _Hops:
@@ -376,7 +371,7 @@ class _Hops:
         self._options = options
         params = options.get("params")
         self._url = url if params is None else with_params(url, params)
-        self._fields: CIMultiDict[str] = merge_fields(session._fields, options.get("headers"))
+        self._fields: CIMultiDict[str] = merge_fields(session._fields.items(), options.get("headers"))
         self._cookies = dict(options.get("cookies") or {})
         self._body = _body_of(options)
         self._history: list[ClientResponse] = []
@@ -434,9 +429,7 @@ class _Hops:
         if response.status not in REDIRECT_STATUSES or not self._plan.follows:
             return None
         try:
-            return redirect_decision(
-                response.status, self._method, self._url, response.headers.get("Location")
-            )
+            return redirect_decision(response.status, self._method, self._url, response.headers.get("Location"))
         except RedirectError:
             response.close()
             raise
@@ -461,6 +454,10 @@ class _Hops:
             raise RedirectError(
                 without_userinfo(self._url), status=response.status, message=message, history=self._history
             )
+        before, after = locate(self._url)[0], locate(redirect.url)[0]
+        if before.authorization is not None and after.authorization is None:
+            # The userinfo of a URL is for its whole origin; when that is left, it is taken off with the rest below.
+            self._fields.setdefault("Authorization", before.authorization)
         strip_fields(self._fields, cross_origin=redirect.cross_origin, keep_body=redirect.keep_body)
         if redirect.cross_origin:
             self._cookies.clear()

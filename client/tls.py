@@ -168,6 +168,18 @@ class TLSChannel(Channel):
         """Whether octets, the end or a failure wait above the socket."""
         return self._late is not None or (self.fd >= 0 and self._ssl.pending() > 0)
 
+    def is_silent(self) -> bool:
+        """Whether nothing has come but messages of TLS itself (tickets, key updates)."""
+        if super().is_silent():
+            return not self.has_buffered()
+        try:
+            self.recv(1)
+        except BlockingIOError:
+            return self.fd >= 0
+        except OSError:
+            pass
+        return False
+
     def close(self) -> None:
         """Say close_notify if the socket takes it now, and close without waiting for the peer's."""
         if self._turn is not None:
