@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 __all__ = ["TwoSignals"]
@@ -15,13 +15,16 @@ _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class TwoSignals:
-    """Minds both signals within a ``with`` that runs in the event loop.
+    """Minds both signals within a ``with`` that runs in the event loop, in the main thread.
 
     The second leaves by ``os._exit``: threads may hang in a name server that does not answer, or in a disk, and the
     interpreter's own end would wait for them. The ledger is made for being killed.
 
+    Handlers of the interpreter, not of the loop: these are called even where the loop is held up by a write to a pipe
+    that nobody reads, which is where somebody presses Ctrl-C twice.
+
     Args:
-        on_first: Called with the number of the first signal, in the loop.
+        on_first: Called with the number of the first signal, in the loop, when that turns.
 
     Attributes:
         number: The first signal; None while there was none.
@@ -33,18 +36,17 @@ class TwoSignals:
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        for number in _NUMBERS:
-            self._loop.add_signal_handler(number, self._received, int(number))
+        self._before = {number: signal.signal(number, self._received) for number in _NUMBERS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number in _NUMBERS:
-            self._loop.remove_signal_handler(number)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def _received(self, number: int) -> None:
+    def _received(self, number: int, _: FrameType | None) -> None:
         if self.number is not None:
             os._exit(128 + number)
         self.number = number
-        self._on_first(number)
+        self._loop.call_soon_threadsafe(self._on_first, number)

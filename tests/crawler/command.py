@@ -80,11 +80,6 @@ class Running:
         self._process.stdin.write(text.encode())
         await self._process.stdin.drain()
 
-    async def line(self) -> str:
-        """Return the next line it writes to standard error."""
-        assert self._process.stderr is not None
-        return (await self._process.stderr.readline()).decode().rstrip("\n")
-
     def kill(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
@@ -118,4 +113,4 @@ async def running(*arguments: str | Path, cwd: Path | None = None) -> AsyncItera
             process.kill()
         assert process.stdin is not None
         process.stdin.close()
-        await process.wait()
+        await process.communicate()  # reads what is left, so that the pipes are closed
