@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
@@ -130,19 +131,24 @@ def _parse_origin(scheme: str, authority: str) -> Origin:
     port = int(digits) if digits else _DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65_535:
         raise ValueError(f"port {port}; expected 1 to 65535")
-    host = (URL(f"{scheme}://{named}").raw_host or "").lower()
     if named.startswith("["):
-        if ":" not in host:
-            raise ValueError(f"{named!r} is no IPv6 address")
-        host = host.replace("%25", "%", 1)
+        host = _address(named)
         named, host_field = f"[{host}]", f"[{host.partition('%')[0]}]"  # RFC 6874: the zone is not for the peer
-    elif _HOST(host) is None:
-        raise ValueError(f"{host[:80]!r} is no host name")
     else:
+        host = (URL(f"{scheme}://{named}").raw_host or "").lower()
+        if _HOST(host) is None:
+            raise ValueError(f"{host[:80]!r} is no host name")
         named = host_field = host
     if port != _DEFAULT_PORTS[scheme]:
         host_field = f"{host_field}:{port}"
     return Origin(f"{scheme}://{named}:{port}", scheme, host, port, host_field, _basic(userinfo))
+
+
+def _address(named: str) -> str:
+    try:
+        return str(IPv6Address(named[1:-1].replace("%25", "%", 1)))
+    except ValueError:
+        raise ValueError(f"{named[:80]!r} is no IPv6 address") from None
 
 
 def _basic(userinfo: str | None) -> str | None:
