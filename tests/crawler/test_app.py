@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import typer
 
-from fetchd.crawler.cli import app as app_module
 from fetchd.crawler.cli.app import app, main
 from fetchd.crawler.cli.exit_codes import ExitCode
 from fetchd.jobs.settings import RunSettings
@@ -163,7 +162,7 @@ def test_ctrl_c_before_the_work_is_130_without_a_word(
     def interrupted(*_: object, **__: object) -> int:
         raise error
 
-    monkeypatch.setattr(app_module.typer.main, "get_command", interrupted)
+    monkeypatch.setattr(typer.main, "get_command", interrupted)
     assert main(["run", "m"]) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == ""
 

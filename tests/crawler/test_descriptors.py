@@ -6,7 +6,6 @@ import resource
 
 import pytest
 
-from fetchd.crawler.cli import descriptors
 from fetchd.crawler.cli.descriptors import allow_descriptors, descriptors_of
 from fetchd.jobs.exceptions import SettingsError
 
@@ -29,15 +28,15 @@ def test_the_soft_limit_is_raised_as_far_as_it_must_be(
 ) -> None:
     """And left alone when it will do."""
     made: list[tuple[int, int]] = []
-    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _: limits)
-    monkeypatch.setattr(descriptors.resource, "setrlimit", lambda _, new: made.append(new))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: made.append(new))
     allow_descriptors(concurrency)
     assert made == ([] if raised_to is None else [raised_to])
 
 
 def test_a_hard_limit_that_is_too_low_is_told_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what would fit."""
-    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     with pytest.raises(SettingsError) as caught:
         allow_descriptors(1000)
     assert str(caught.value) == (

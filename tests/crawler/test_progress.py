@@ -26,7 +26,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Terminal(io.StringIO):
     """Standard error that says it is a terminal."""
 
-    encoding = "utf-8"  # type: ignore[assignment]  # rich asks for it
+    encoding = "utf-8"  # rich asks for it
 
     def isatty(self) -> bool:
         """It is one."""

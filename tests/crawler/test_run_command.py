@@ -404,7 +404,8 @@ async def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_the_second_signal_leaves_at_once(tmp_path: Path) -> None:
     """Even while the loop is held up: here by events that nobody reads, so that the first has no effect."""
-    command = [FETCHD, "run", manifest(tmp_path, *["nonsense"] * 2000), "-o", tmp_path / "out", "--json"]
+    listed = manifest(tmp_path, *["nonsense"] * 2000)
+    command: list[str | Path] = [FETCHD, "run", listed, "-o", tmp_path / "out", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
         assert process.stdout is not None
         assert process.stdout.read(1) == b"{"
