@@ -79,8 +79,8 @@ class FileBody:
             if getattr(file, "seekable", None) is not None and file.seekable():
                 self._start = file.tell()
                 self.length = _length(file, self._start)
-        elif isinstance(raw := getattr(file, "raw", None), io.FileIO) and raw.seekable() and raw.tell() == 0:
-            # What stands above the raw file tells its position only to those who wait, and is never behind it.
+        elif _is_untouched(raw := getattr(file, "raw", None)):
+            # What stands above the raw file tells its position only to those who wait; here both are at its start.
             self._start = 0
             self.length = _length(raw, 0)
 
@@ -108,6 +108,11 @@ class FileBody:
             if left is not None:
                 left -= len(piece)
             yield piece
+
+
+def _is_untouched(raw: Any) -> bool:
+    """Whether *raw* is a file of the system opened for reading from which nothing was read."""
+    return isinstance(raw, io.FileIO) and not raw.writable() and raw.seekable() and raw.tell() == 0
 
 
 def _length(file: Any, start: int) -> int | None:
