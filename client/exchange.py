@@ -166,6 +166,16 @@ class Exchange:
             self._fields, self._ordinary = split_fields(self._ordinary), None
         return self._fields
 
+    def field(self, name: bytes) -> bytes | None:
+        """Value of the first field *name*; None without."""
+        if self._ordinary is not None:
+            at = self._ordinary.find(b"\r\n%b:" % name)
+            if at >= 0:
+                end = self._ordinary.find(b"\r\n", at + 2)
+                return self._ordinary[at + len(name) + 3 : end].strip(b" \t")
+        low = name.lower()
+        return next((value for name, value in self.fields if len(name) == len(low) and name.lower() == low), None)
+
     @property
     def trailers(self) -> RawFields:
         """Fields of the trailer section (RFC 9112 section 7.1.2)."""

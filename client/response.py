@@ -104,6 +104,14 @@ class ClientResponse:
         """Fields as they came on the wire: names as written, repeated ones repeated."""
         return tuple(self._exchange.fields)
 
+    def raw_field(self, name: bytes) -> bytes | None:
+        """Value of the first field *name* as it came on the wire; None without. Cheaper than ``headers`` for one field.
+
+        Args:
+            name: As it is usually written, ``Last-Modified``; it is found however it is written.
+        """
+        return self._exchange.field(name)
+
     @property
     def is_complete(self) -> bool:
         """Whether the whole message has come, so that reading it will not wait for the peer."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import re
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["parse_http_date"]
@@ -32,6 +33,7 @@ _FORMS: Final = (
 )
 
 
+@lru_cache(maxsize=1024)  # files of one set were often written in the same seconds
 def parse_http_date(value: str) -> float | None:
     """Return the seconds since 1970 of an HTTP-date, None when *value* is not one.
 

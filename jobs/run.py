@@ -80,7 +80,8 @@ class Run:
     def __init__(self, settings: RunSettings, on_event: OnEvent | None = None) -> None:
         self._settings = settings
         self._on_event = on_event
-        self._counts: Counter[Result] = Counter()
+        self._done = 0
+        self._counts: Counter[Result] = Counter()  # of all other results
         self._failures: Counter[FailureClass] = Counter()
         self._skips: Counter[str] = Counter()
         self._read = 0
@@ -109,7 +110,7 @@ class Run:
         scheduler = self._scheduler
         return Snapshot(
             read=self._read,
-            done=self._counts[Result.DONE],
+            done=self._done,
             skipped=self._counts[Result.SKIPPED],
             failed=self._counts[Result.FAILED],
             invalid=self._counts[Result.INVALID],
@@ -322,20 +323,16 @@ class Run:
         def on_recorded(problem: PolicyError | None) -> None:
             item.row = row.row
             self._intake.release(item)
-            if problem is None:
-                self._finish(
-                    Outcome(
-                        item,
-                        Result.DONE,
-                        size=fetched.size,
-                        seconds=row.seconds,
-                        status=fetched.status,
-                        final_url=fetched.final_url,
-                    )
-                )
-            else:
+            if problem is not None:
                 failure = Failure(FailureClass.POLICY, str(problem), fetched.status)
                 self._finish(Outcome(item, Result.FAILED, failure, seconds=row.seconds, status=fetched.status))
+                return
+            self._done += 1
+            if self._on_event is None:
+                return  # hot path: nobody looks at the outcome
+            status, seconds = fetched.status, row.seconds
+            outcome = Outcome(item, Result.DONE, None, fetched.size, seconds, status, fetched.final_url)
+            self._on_event(ItemFinished(outcome))
 
         self._recorder.put(Entry(row, fetched.data, fetched.modified, on_recorded))
 
@@ -444,10 +441,10 @@ class Run:
             self._on_event(event)
 
     def _summary(self) -> Summary:
-        ended = sum(self._counts.values())
+        ended = self._done + sum(self._counts.values())
         return Summary(
             read=self._read,
-            done=self._counts[Result.DONE],
+            done=self._done,
             skipped=self._counts[Result.SKIPPED],
             failed=self._counts[Result.FAILED],
             invalid=self._counts[Result.INVALID],

@@ -184,7 +184,7 @@ class Transfer:
                 item.resume = None
                 await self._note_partial(item)
             final_url = _final_url(item, response)
-            return Fetched(len(data), data, response.status, final_url, _modified(response.raw_headers))
+            return Fetched(len(data), data, response.status, final_url, _modified(response))
         fd = self._folder.open_part(item.path)
         return await self._stream(item, response, fd, 0, length)
 
@@ -223,7 +223,7 @@ class Transfer:
             if total is not None and size != total:
                 message = f"incomplete content: the server sent less than asked for, {size} of {total} octets are here"
                 raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
-            modified = _modified(response.raw_headers)
+            modified = _modified(response)
             if modified is not None:
                 os.utime(fd, (modified, modified))
             is_whole = True
@@ -255,10 +255,8 @@ def _final_url(item: Item, response: ClientResponse) -> str | None:
     return without_userinfo(str(response.url)) if response.history else None
 
 
-def _modified(fields: tuple[tuple[bytes, bytes], ...]) -> float | None:
+def _modified(response: ClientResponse) -> float | None:
     """Last-Modified in seconds since 1970 (RFC 9110 section 8.8.2); None when absent, nonsense or before 1970."""
-    for name, value in fields:
-        if len(name) == 13 and name.lower() == b"last-modified":
-            seconds = parse_http_date(value.decode("latin-1").strip())
-            return seconds if seconds is not None and seconds >= 0 else None
-    return None
+    value = response.raw_field(b"Last-Modified")
+    seconds = None if value is None else parse_http_date(value.decode("latin-1").strip())
+    return seconds if seconds is not None and seconds >= 0 else None

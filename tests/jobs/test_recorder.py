@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from fetchd.jobs import recorder as recorder_module
 from fetchd.jobs.exceptions import CollisionError, LedgerError, LocalFailureError, PolicyError
 from fetchd.jobs.ledger import Ledger, LedgerReader, Row, State
 from fetchd.jobs.ledger_recovery import recover
-from fetchd.jobs.recorder import Entry, Recorder
+from fetchd.jobs.recorder import SLOW_CALL_S, Entry, Recorder
 from fetchd.jobs.sinks import Folder
 from tests.support.runs import files_below
 
@@ -204,10 +205,13 @@ async def test_an_end_without_a_file_is_only_committed(tmp_path: Path, state: St
     assert states_of(tmp_path) == {"a": state}
 
 
-async def test_everything_is_done_by_one_thread_and_nothing_runs_beside_it(tmp_path: Path) -> None:
-    """The ledger and the folder know no locks."""
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_nothing_runs_beside_another_call_whether_the_disk_is_slow_or_not(tmp_path: Path, is_slow: bool) -> None:
+    """The ledger and the folder know no locks. A prompt disk is used in the loop, a slow one by the one worker."""
     steps = Steps()
     async with desk(tmp_path, steps) as at_work:
+        if is_slow:
+            await at_work.recorder.call(time.sleep, 2 * SLOW_CALL_S)
         inside = 0
 
         def alone() -> str:
@@ -222,8 +226,22 @@ async def test_everything_is_done_by_one_thread_and_nothing_runs_beside_it(tmp_p
             at_work.put(str(number))
         names = await asyncio.gather(*(at_work.recorder.call(alone) for _ in range(20)))
     assert {*names, *steps.threads} == {names[0]}
-    assert names[0].startswith("fetchd-recorder")
-    assert names[0] not in {thread.name for thread in threading.enumerate()}
+    assert names[0].startswith("fetchd-recorder" if is_slow else "MainThread")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetchd-recorder")]
+
+
+async def test_a_call_waits_for_the_worker_when_one_is_under_way(tmp_path: Path) -> None:
+    """A disk that is prompt again takes no call in the loop while the worker is still inside the ledger."""
+    log: list[str] = []
+    async with desk(tmp_path) as at_work:
+        recorder = at_work.recorder
+        await recorder.call(time.sleep, 2 * SLOW_CALL_S)
+        slow = asyncio.ensure_future(recorder.call(lambda: (time.sleep(SLOW_CALL_S), log.append("slow"))))
+        await asyncio.sleep(0)
+        recorder._slow_until = 0.0
+        await recorder.call(log.append, "next")
+        await slow
+    assert log == ["slow", "next"]
 
 
 async def test_what_a_call_raises_is_the_callers(tmp_path: Path) -> None:
@@ -427,13 +445,15 @@ async def test_closing_records_what_was_put_and_no_thread_is_left(tmp_path: Path
     assert set(threading.enumerate()) == threads
 
 
-async def test_cancelled_at_any_turn_it_leaves_no_thread_and_nothing_half_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_cancelled_at_any_turn_it_leaves_no_thread_and_nothing_half_done(tmp_path: Path, is_slow: bool) -> None:
     """The batch under way is brought to its end by the worker; recovery completes the rest."""
     for turns in itertools.count():
         root = tmp_path / str(turns)
         with Folder(root) as folder, Ledger.open(root, template=TEMPLATE, derive=derive) as ledger:
             ledger.begin_run("list.txt", 1000.0)
             at_work = Desk(ledger, folder)
+            at_work.recorder._slow_until = time.monotonic() + 60 if is_slow else 0.0
             for name in "abc":
                 at_work.put(name)
             at_work.recorder.close()
@@ -451,4 +471,4 @@ async def test_cancelled_at_any_turn_it_leaves_no_thread_and_nothing_half_done(t
         assert set(at_work.told) <= {name for name, state in states_of(root).items() if state is State.DONE}
         if not was_cancelled:
             break
-    assert turns > 2
+    assert turns > (2 if is_slow else 0)
