@@ -27,13 +27,17 @@ _UsageError: Final[Any] = typer.BadParameter.__base__
 
 _EPILOG: Final = """
 \b
-Sizes: 500, 10MiB, 1.5GB (K, M and G alone count by 1024). Times: 1.5s, 500ms, 2m, 1h30m; a number alone is seconds.
+Sizes: 500, 10MiB, 1.5GB; K, M and G alone count by 1024.
+Times: 1.5s, 500ms, 2m, 1h30m; a number alone is seconds.
 
 \b
 Exit codes:
-  0  every item is done                    3  local failure: disk full, no permission
-  1  some items failed or were invalid     4  network unusable: dns, connect or tls, every time
-  2  usage, settings, empty manifest       130, 143  stopped by Ctrl-C, by SIGTERM
+  0  every item is done
+  1  some items failed or were invalid
+  2  usage, settings, unreadable or empty manifest
+  3  local failure: disk full, no permission
+  4  network unusable: dns, connect or tls, every time
+  130, 143  stopped by Ctrl-C, by SIGTERM
 """
 
 app = typer.Typer(
@@ -48,10 +52,17 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"{PROGRAM} {version(PROGRAM)}")
+        print(f"{PROGRAM} {_version()}")
         raise typer.Exit
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(PROGRAM)
+    except PackageNotFoundError:  # run from a tree that is not installed
+        return "dev"
 
 
 @app.callback(invoke_without_command=True)

@@ -42,7 +42,7 @@ def _as_typed(params: list[Any]) -> list[Any]:
 
 def _process_value(param: Any, convert: Any, ctx: Any, value: Any) -> Any:
     """What Click's own does, without the conversion; what is missing is left to *convert* to complain about."""
-    if param.required and value in (None, (), []):
+    if param.required and param.value_is_missing(value):
         return convert(ctx, value)
     if value is None and (param.nargs == -1 or getattr(param, "multiple", False)):
         value = ()
