@@ -3,7 +3,7 @@
     ClientError
     +-- InvalidURL (also ValueError)              the caller: what was given is no http(s) URL
     +-- ClientConnectionError                     no usable connection
-    |   +-- SessionClosedError                    closed by you: the session or connector was used after close()
+    |   +-- SessionClosedError (also RuntimeError)   closed by you: the session or connector was used after close()
     |   +-- ServerDisconnectedError               closed by the peer before a whole response head came
     |   +-- ClientOSError (also OSError)          the socket broke under a request (reset, broken pipe ...)
     |   |   +-- ClientConnectorError              no connection could be made; ``attempts`` holds every failure
@@ -290,7 +290,7 @@ class IncompleteMessageError(ClientPayloadError):
 
     Attributes:
         received: Octets of content that came, content codings not removed.
-        expected: Octets that were announced; None when the framing does not tell (chunked).
+        expected: Octets that were announced; None when the framing does not tell (chunked, to end of file).
     """
 
     def __init__(self, received: int, expected: int | None, cause: str = "connection closed") -> None:
@@ -300,7 +300,7 @@ class IncompleteMessageError(ClientPayloadError):
         super().__init__(received, expected, cause)
 
     def __str__(self) -> str:
-        expected = "the last chunk" if self.expected is None else f"{self.expected} octets"
+        expected = "more of it" if self.expected is None else f"{self.expected} octets"
         return f"incomplete content: {self.cause} after {self.received} octets, expected {expected}"
 
 
