@@ -3,8 +3,8 @@
     finished items -> [pending] -> batch: write small bodies to .part, commit finishing, rename -> callers are told
                                          ^ marks the batch before as done in the same transaction
 
-Lives here: the batching, the worker thread, the order of the steps within a batch. Not here: what a row holds (``ledger``),
-how a file is made (``sinks``), what becomes of an item that failed (``run``).
+Lives here: the batching, the worker thread, the order of the steps within a batch. Not here: what a row holds
+(``ledger``), how a file is made (``sinks``), what becomes of an item that failed (``run``).
 
 Why batches: a commit costs more than a row. Why natural ones: while one is under way the next gathers, so that a busy
 run has large batches and a quiet one loses no time.
@@ -21,9 +21,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from .exceptions import LocalFailureError, PolicyError
 from .ledger import Ledger, Row, State
@@ -68,7 +68,7 @@ class Recorder:
     """Takes what ended and records it.
 
     Args:
-        ledger: Open and ours; used by the worker only, through this object.
+        ledger: Open and ours; used through this object only.
         folder: As ``ledger``; another object than the one that the loop uses.
         on_room: Called in the loop when there is room again after there was none.
 
@@ -81,7 +81,7 @@ class Recorder:
         self._folder = folder
         self._on_room = on_room
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="fetchd-recorder")
-        self._worker_calls = 0  # under way or queued
+        self._worker_calls: list[Future[Any]] = []  # the last ones; none before them is under way or queued
         self._slow_until = 0.0  # monotonic seconds
         self._pending: list[Entry] = []
         self._pending_bytes = 0
@@ -100,13 +100,17 @@ class Recorder:
         """
         if self.failure is not None:
             raise self.failure
-        if not self._worker_calls and time.monotonic() >= self._slow_until:
+        if not self._is_worker_busy() and time.monotonic() >= self._slow_until:
             return self._call_here(function, *args, **kwargs)
-        loop = asyncio.get_running_loop()
-        self._worker_calls += 1
-        call = loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
-        call.add_done_callback(self._worker_call_ended)
-        return await call
+        call = self._worker.submit(function, *args, **kwargs)
+        self._worker_calls.append(call)
+        return await asyncio.wrap_future(call)
+
+    def _is_worker_busy(self) -> bool:
+        """Whether the worker has anything to do, also for callers that were cancelled: it does not know of that."""
+        if self._worker_calls:
+            self._worker_calls = [call for call in self._worker_calls if not call.done()]
+        return bool(self._worker_calls)
 
     def _call_here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         begin = time.monotonic()
@@ -116,9 +120,6 @@ class Recorder:
             end = time.monotonic()
             if end - begin > SLOW_CALL_S:
                 self._slow_until = end + SLOW_FOR_S
-
-    def _worker_call_ended(self, _: asyncio.Future[T]) -> None:
-        self._worker_calls -= 1
 
     def put(self, entry: Entry) -> None:
         """Record *entry* with the next batch. Wait for ``has_room`` before making another."""
