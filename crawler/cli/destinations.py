@@ -98,13 +98,17 @@ class StreamDestination:
         url: What to fetch.
         fd: Open for writing; neither closed nor cut.
         timeout: Seconds for one attempt; None is no bound.
+        name: What *fd* is called in messages.
     """
 
-    def __init__(self, session: ClientSession, url: str, fd: int, timeout: float | None) -> None:
+    def __init__(
+        self, session: ClientSession, url: str, fd: int, timeout: float | None, *, name: str = "standard output"
+    ) -> None:
         self._session = session
         self._url = url
         self._fd = fd
         self._timeout = timeout
+        self._name = name
         self._written = 0
         self._validator: str | None = None
         self._total: int | None = None
@@ -173,14 +177,14 @@ class StreamDestination:
             except ClientError:
                 raise
             except OSError as exc:
-                raise LocalFailureError("standard output", exc.errno) from exc
+                raise LocalFailureError(self._name, exc.errno) from exc
             finally:
                 self._written += os.lseek(self._fd, 0, os.SEEK_CUR) - before
             return
         loop = asyncio.get_running_loop()
         async for data in response.content.iter_any():
             # In a thread, because the reader of a pipe may take its time, and the loop minds timeouts and signals.
-            await loop.run_in_executor(None, _write, self._fd, data)
+            await loop.run_in_executor(None, _write, self._fd, data, self._name)
             self._written += len(data)
 
 
@@ -189,7 +193,7 @@ def _has_position(fd: int) -> bool:
     return stat.S_ISREG(os.fstat(fd).st_mode) and not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write(fd: int, data: bytes, name: str) -> None:
     """Write all of *data*, waiting where a descriptor that does not block takes no more."""
     view = memoryview(data)
     try:
@@ -201,4 +205,4 @@ def _write(fd: int, data: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as exc:
-        raise LocalFailureError("standard output", exc.errno) from exc
+        raise LocalFailureError(name, exc.errno) from exc

@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from fetchd.client import ClientSession
 from fetchd.jobs.exceptions import JobError, LocalFailureError, PolicyError, SettingsError
@@ -83,9 +84,9 @@ class _Getting:
         """Fetch everything; return the exit code."""
         order = self._order
         failures: list[FailureClass] = []
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._leave, int(number))
+            # The interpreter's handler, not the loop's: opening a pipe that nobody reads holds the loop up.
+            signal.signal(number, self._leave)
         async with open_session(order.network) as session:
             for index, url in enumerate(order.urls):
                 path = order.files[index] if order.files is not None else None
@@ -115,7 +116,8 @@ class _Getting:
         timeout = self._order.network.timeout
         fd = STDOUT if path is None else _open_special(path)
         if fd is not None:
-            destination: Destination = StreamDestination(session, url, fd, timeout)
+            name = "standard output" if path is None else str(path)
+            destination: Destination = StreamDestination(session, url, fd, timeout, name=name)
         else:
             assert path is not None, "what has no descriptor has a path"
             destination = FileDestination(session, url, path.resolve(), timeout)
@@ -127,7 +129,7 @@ class _Getting:
             if fd not in (None, STDOUT):
                 os.close(fd)
 
-    def _leave(self, number: int) -> None:
+    def _leave(self, number: int, _: FrameType | None) -> None:
         """End at once: a thread may wait for a reader that does not read, and there is nothing to keep."""
         if self._destination is not None:
             self._destination.discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import os
 import re
@@ -151,6 +152,19 @@ def test_help_and_version_are_data(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     for code in (0, 1, 2, 3, 4, 130, 143):
         assert re.search(rf"\b{code}\b", told)
+
+
+def test_a_tree_that_is_not_installed_has_a_version_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same word as in the User-Agent."""
+
+    def unknown(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", unknown)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "fetchd dev\n"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, typer.Abort])

@@ -17,6 +17,7 @@ from fetchd.jobs.failures import FailureClass
 from fetchd.jobs.sessions import open_session
 from fetchd.jobs.settings import RunSettings
 from fetchd.jobs.transfer import AttemptFailedError
+from tests.support.local_failures import largest_file
 from tests.support.raw_server import RawConnection, Script, raw_server, reply_with, response
 
 BODY = bytes(range(256)) * 1000
@@ -135,16 +136,32 @@ async def test_a_server_that_is_busy_in_between_is_asked_again(session: ClientSe
 
 
 async def test_a_body_that_was_whole_when_it_broke_off_is_complete(session: ClientSession, tmp_path: Path) -> None:
-    """416 with the same total: only the end was missing."""
+    """416 for the very length that was announced: only the end of the message had been missing."""
+    extent = ("Content-Range", f"bytes 100000-{len(BODY) - 1}/{len(BODY)}")
     replies = [
-        response(body=BODY, fields=[ETAG], framing="chunked").removesuffix(b"0\r\n\r\n"),
+        response(body=BODY, fields=[ETAG])[: 100_000 - len(BODY)],
+        response(206, BODY[100_000:], [ETAG, extent], framing="chunked").removesuffix(b"0\r\n\r\n"),
         response(416, fields=[("Content-Range", f"bytes */{len(BODY)}")]),
     ]
     async with raw_server(reply_with(*replies, close=True)) as server:
         with into(tmp_path / "out") as fd:
-            destination = StreamDestination(session, server.url(), fd, None)
-            failures = await attempts(destination)
-    # The first answer did not tell the total, so nothing proves that what came is the whole.
+            failures = await attempts(StreamDestination(session, server.url(), fd, None), 3)
+    assert failures == ["truncated", "truncated"]
+    assert (tmp_path / "out").read_bytes() == BODY
+
+
+async def test_less_than_was_asked_for_is_truncated_and_gone_on_with(session: ClientSession, tmp_path: Path) -> None:
+    """A server may send a part of the part, in a message that is whole."""
+    rest = ("Content-Range", f"bytes 100000-{len(BODY) - 1}/{len(BODY)}")
+    last = ("Content-Range", f"bytes 200000-{len(BODY) - 1}/{len(BODY)}")
+    replies = [
+        response(body=BODY, fields=[ETAG])[: 100_000 - len(BODY)],
+        response(206, BODY[100_000:200_000], [ETAG, rest], framing="chunked"),
+        response(206, BODY[200_000:], [ETAG, last]),
+    ]
+    async with raw_server(reply_with(*replies, close=True)) as server:
+        with into(tmp_path / "out") as fd:
+            failures = await attempts(StreamDestination(session, server.url(), fd, None), 3)
     assert failures == ["truncated", "truncated"]
     assert (tmp_path / "out").read_bytes() == BODY
 
@@ -184,6 +201,20 @@ async def test_an_attempt_has_its_bound(session: ClientSession, tmp_path: Path) 
     failure = caught.value.failure
     assert (failure.failure_class, failure.status) == ("timeout-total", 200)
     assert failure.message == "the attempt took longer than 0.05 s"
+
+
+async def test_a_timeout_of_somebody_else_is_not_taken_for_the_bound(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is passed on as it is."""
+
+    async def fail() -> None:
+        raise TimeoutError("not ours")
+
+    destination = StreamDestination(session, "http://h.test/", 1, 30.0)
+    monkeypatch.setattr(destination, "_fetch", fail)
+    with pytest.raises(TimeoutError, match="not ours"):
+        await destination.attempt()
 
 
 async def test_a_pipe_takes_its_time_and_the_loop_goes_on(session: ClientSession) -> None:
@@ -233,6 +264,14 @@ async def test_a_full_disk_is_a_failure_of_this_machine(session: ClientSession) 
     async with raw_server(reply_with(response(body=BODY))) as server:
         with into(Path("/dev/full"), os.O_WRONLY) as fd, pytest.raises(LocalFailureError, match="no space left"):
             await StreamDestination(session, server.url(), fd, None).attempt()
+
+
+async def test_a_disk_that_fills_up_behind_standard_output_is_one_too(session: ClientSession, tmp_path: Path) -> None:
+    """Where the octets do not pass through Python."""
+    async with raw_server(reply_with(response(body=BODY))) as server:
+        with into(tmp_path / "out") as fd, largest_file(100_000), pytest.raises(LocalFailureError, match="too large"):
+            await StreamDestination(session, server.url(), fd, None).attempt()
+    assert (tmp_path / "out").stat().st_size <= 100_000
 
 
 @pytest.mark.parametrize("size", [0, 100, len(BODY)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 from pathlib import Path
 
@@ -158,10 +159,14 @@ async def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     async with raw_server(reply_with(HELLO)) as server:
         ran = await fetchd("get", server.url("/a"), "-o", null)
         full = await fetchd("get", server.url("/a"), "-o", "/dev/full")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / "socket"))
+            closed = await fetchd("get", server.url("/a"), "-o", tmp_path / "socket")
     assert (ran.code, os.read(reader, 100)) == (0, b"hello")
     os.close(reader)
     assert stat.S_ISFIFO(null.stat().st_mode)
-    assert (full.code, full.lines) == (3, ["cannot write standard output: no space left on device"])
+    assert (closed.code, closed.lines) == (3, [f"cannot write {tmp_path / 'socket'}: no such device or address"])
+    assert (full.code, full.lines) == (3, ["cannot write /dev/full: no space left on device"])
 
 
 @pytest.mark.parametrize("failure", ["status", "truncated"])
