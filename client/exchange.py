@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import httptools
 
-from .codings import Decoder, decoder_for
+from .codings import BoundedDecoder, Decoder, decoder_for
 from .exceptions import (
     BodyTooLargeError,
     ClientError,
@@ -167,14 +167,16 @@ class Exchange:
         return self._fields
 
     def field(self, name: bytes) -> bytes | None:
-        """Value of the first field *name*; None without."""
+        """Value of the first field *name*, without the blanks around it; None without."""
         if self._ordinary is not None:
             at = self._ordinary.find(b"\r\n%b:" % name)
             if at >= 0:
                 end = self._ordinary.find(b"\r\n", at + 2)
                 return self._ordinary[at + len(name) + 3 : end].strip(b" \t")
         low = name.lower()
-        return next((value for name, value in self.fields if len(name) == len(low) and name.lower() == low), None)
+        found = (value for name, value in self.fields if len(name) == len(low) and name.lower() == low)
+        value = next(found, None)
+        return None if value is None else value.strip(b" \t")
 
     @property
     def trailers(self) -> RawFields:
@@ -291,9 +293,7 @@ class Exchange:
     def dropped(self) -> None:
         """The user let go of the response without reading or closing it: close the connection, and say so."""
         if not self.is_over:
-            warnings.warn(
-                f"unread response dropped, its connection is closed: {self!r}", ResourceWarning, stacklevel=2
-            )
+            warnings.warn(f"unread response dropped, its connection is closed: {self!r}", ResourceWarning, stacklevel=2)
             self.abandon()
 
     def discard(self, limit: int) -> None:
@@ -322,9 +322,7 @@ class Exchange:
         head_octets = self.head_octets
         if not head_octets and data[0] != _H and not had_head:
             # The parser would take "RTSP/" and "ICE/", and blank lines before the status line.
-            self.fail(
-                ResponseProtocolError(f"expected 'HTTP/' at the start of a response, seen {data[:16]!r}")
-            )
+            self.fail(ResponseProtocolError(f"expected 'HTTP/' at the start of a response, seen {data[:16]!r}"))
             return False
         before = self.received
         try:
@@ -491,9 +489,7 @@ class Exchange:
             self._note(BodyTooLargeError("max_body_bytes: the content", self._max_body_bytes))
         elif self._discard_until is not None:
             if self.received > self._discard_until:
-                self._note(
-                    ClientPayloadError("the content that nobody wants is too long to keep the connection for")
-                )
+                self._note(ClientPayloadError("the content that nobody wants is too long to keep the connection for"))
         elif self._decoder is None:
             self.body.feed(data)
         else:
@@ -512,9 +508,7 @@ class Exchange:
 
     def _begin_message(self, version: str) -> None:
         if version not in ("1.1", "1.0") or self.status < 200:
-            raise ResponseProtocolError(
-                f"HTTP/{version} with status {self.status}; expected a final HTTP/1.x response"
-            )
+            raise ResponseProtocolError(f"HTTP/{version} with status {self.status}; expected a final HTTP/1.x response")
         if len(self.fields) > MAX_FIELDS:
             raise ResponseHeadTooLargeError("the number of fields", MAX_FIELDS)
         if _CONTROL(self.reason) is not None:
@@ -533,16 +527,14 @@ class Exchange:
             self.is_ended = True
 
     def _choose_decoder(self, codings: str) -> Decoder | None:
-        if (
-            self._follows
-            and self.status in REDIRECT_STATUSES
-            and any(n.lower() == b"location" for n, _ in self.fields)
-        ):
+        if self._follows and self.status in REDIRECT_STATUSES and any(n.lower() == b"location" for n, _ in self.fields):
             return None
         try:
-            return decoder_for(codings)
+            decoder = decoder_for(codings)
         except ContentCodingError as exc:
             return _Undecodable(exc)
+        # One coding alone cannot exceed the default ratio; a stack that does is a bomb.
+        return None if decoder is None else BoundedDecoder(decoder)
 
     @property
     def is_decoded(self) -> bool:

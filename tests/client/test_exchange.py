@@ -1086,6 +1086,18 @@ async def test_a_turn_of_the_loop_decodes_a_bounded_number_of_steps(ended: bool)
     assert len(await whole) == INFLATED
 
 
+@pytest.mark.slow
+async def test_a_stack_of_codings_that_inflates_beyond_measure_is_refused() -> None:
+    """One coding gives 1032 octets for one at most; where two give a million, none of them was content."""
+    bomb = gzip.compress(gzip.compress(bytes(40 << 20), 9), 9)
+    exchange, wire = start()
+    feed(exchange, [head("Content-Encoding: gzip, gzip", f"Content-Length: {len(bomb) + 1}") + bomb])
+    while exchange.body.size:
+        exchange.body.take_all()
+    assert isinstance(exchange.body.exception, BodyTooLargeError)
+    assert wire.is_failed
+
+
 async def test_a_turn_that_comes_after_the_failure_does_nothing() -> None:
     exchange, wire = start()
     exchange.body.collecting = True
@@ -1301,3 +1313,32 @@ def test_the_repr_shows_how_far_it_came(octets: bytes, shown: str) -> None:
     exchange, _ = start()
     feed(exchange, [octets])
     assert repr(exchange) == shown
+
+
+# The head, in parts
+
+
+def test_set_cookie_is_told_without_looking_at_every_field() -> None:
+    for octets in (head("Set-Cookie: a=b", "Content-Length: 12"), head("set-cookie: a=b")):
+        exchange, _ = start()
+        feed(exchange, [octets])
+        assert exchange.sets_cookies
+    exchange, _ = start()
+    assert not exchange.sets_cookies
+    feed(exchange, [LENGTH])
+    assert not exchange.sets_cookies
+
+
+@pytest.mark.parametrize("rest", ["Content-Length: 0", "Transfer-Encoding: chunked"], ids=["ordinary", "parsed"])
+@pytest.mark.parametrize("is_split", [False, True])
+def test_one_field_is_had_by_its_name_however_it_is_written(rest: str, is_split: bool) -> None:
+    exchange, _ = start()
+    feed(exchange, [head('ETag: \t "x" ', "last-modified: y", "X-ETag: z", rest, "ETag: second", "Empty:")])
+    if is_split:
+        assert exchange.fields[0][0] == b"ETag"
+    assert exchange.field(b"ETag") == b'"x"'
+    assert exchange.field(b"eTAG") == b'"x"'
+    assert exchange.field(b"Last-Modified") == b"y"
+    assert exchange.field(b"Empty") == b""
+    assert exchange.field(b"Tag") is None
+    assert exchange.field(b"Absent") is None
