@@ -42,10 +42,7 @@ class ScatteredSlots(Slots):
 
     def of(self, paths: Sequence[str]) -> list[int]:
         """Return 47 bits of a hash for each path."""
-        return [
-            int.from_bytes(hashlib.blake2b(path.encode(), digest_size=6).digest(), "big") >> 1
-            for path in paths
-        ]
+        return [int.from_bytes(hashlib.blake2b(path.encode(), digest_size=6).digest(), "big") >> 1 for path in paths]
 
 
 def numbered(n: int) -> str:
@@ -174,9 +171,7 @@ def print_parts(urls: list[str], options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=200_000, help="items a round; default 200000")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the least counts; default 3")
     default = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
@@ -187,9 +182,7 @@ def main() -> None:
         ("numbered, one folder", one_folder),
         ("unordered names, folders of 100", hashed),
     ]
-    print(
-        f"{options.items} items of {URL_OCTETS} octets, batches of {BATCH}, microseconds and octets an item"
-    )
+    print(f"{options.items} items of {URL_OCTETS} octets, batches of {BATCH}, microseconds and octets an item")
     print(f"{'':34} {'new':>6} {'write':>6} {'both':>6} {'known':>6} {'octets':>8} {'beside the URL':>8}")
     for name, shape in shapes:
         urls = [shape(n) for n in range(options.items)]

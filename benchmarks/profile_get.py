@@ -34,9 +34,7 @@ from benchmarks.clients.loadgen import Load
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", help="what to get; default a 1 KiB file of an nginx started for it")
     parser.add_argument("--count", type=int, default=20_000, help="requests (default 20000)")
     parser.add_argument("--connections", type=int, default=64, help="at once (default 64)")

@@ -33,13 +33,9 @@ WARM_BYTES = 256 * 1024 * 1024
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000, help="items (default 20000)")
-    parser.add_argument(
-        "--absent", action="store_true", help="URLs that answer 404 instead of files of 1 KiB"
-    )
+    parser.add_argument("--absent", action="store_true", help="URLs that answer 404 instead of files of 1 KiB")
     parser.add_argument("--top", type=int, default=40, help="functions to list (default 40)")
     parser.add_argument("--sort", default="tottime", help="tottime, cumtime or ncalls (default tottime)")
     return parser.parse_args()
@@ -59,9 +55,7 @@ def run_plain(given: argparse.Namespace, cores: Cores, scratch: Path, manifest: 
     warm_memory(scratch, WARM_BYTES)
     taken = measure(fetchd_run(manifest, scratch / "plain"), core=cores.client, timeout=300, home=scratch)
     cost = taken.cpu / given.count * 1e6
-    print(
-        f"without the profiler: exit code {taken.exit_code}, {taken.wall:.2f} s, {cost:.1f} us of CPU an item"
-    )
+    print(f"without the profiler: exit code {taken.exit_code}, {taken.wall:.2f} s, {cost:.1f} us of CPU an item")
     print(f"with start-up and all threads; {taken.peak_kib / 1024:.1f} MiB")
 
 

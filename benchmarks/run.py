@@ -36,14 +36,10 @@ ROWS: dict[str, Callable[[Bench], RowResult]] = {
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default=",".join(ROWS), help="rows to run, separated by commas")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds after the warm-up (default 5)")
-    parser.add_argument(
-        "--quick", action="store_true", help="one round, little work, no warm-up: a first look"
-    )
+    parser.add_argument("--quick", action="store_true", help="one round, little work, no warm-up: a first look")
     parser.add_argument("--keep", action="store_true", help="keep the output of a part of the rows as well")
     given = parser.parse_args()
     given.rows = [name.strip() for name in given.rows.split(",") if name.strip()]

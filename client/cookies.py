@@ -186,9 +186,7 @@ class CookieJar:
         for name, given in pairs:
             value = given.coded_value if isinstance(given, Morsel) else given
             _check_by_hand(name, value)
-            cookie = Cookie(
-                name, value, host, path, None, now, host_only=url is not None, last_access_time=now
-            )
+            cookie = Cookie(name, value, host, path, None, now, host_only=url is not None, last_access_time=now)
             if not self._fits(cookie):
                 raise ValueError(f"cookie {name[:40]!r} is longer than {self._max_bytes} octets")
             self._store(cookie, now, is_secure=True)
@@ -479,8 +477,6 @@ def _check_by_hand(name: str, value: str) -> None:
         ValueError: It would.
     """
     if not name or _CONTROLS.search(name) or any(char in name for char in "=; \t"):
-        raise ValueError(
-            f"cookie name {name[:40]!r}: expected a name without blanks, '=', ';' and control octets"
-        )
+        raise ValueError(f"cookie name {name[:40]!r}: expected a name without blanks, '=', ';' and control octets")
     if ";" in value or _CONTROLS.search(value):
         raise ValueError(f"value of cookie {name[:40]!r}: expected no ';' and no control octets")

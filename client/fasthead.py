@@ -28,8 +28,13 @@ _HEAD: Final = re.compile(
 ).match
 # Octets in lower case; those that may not stand in a head become NUL.
 _LOWER: Final = bytes(
-    octet if octet in b"\t\r\n" else 0 if octet < 0x20 or octet == 0x7F else ord(chr(octet).lower())
-    if octet < 0x80 else octet
+    octet
+    if octet in b"\t\r\n"
+    else 0
+    if octet < 0x20 or octet == 0x7F
+    else ord(chr(octet).lower())
+    if octet < 0x80
+    else octet
     for octet in range(256)
 )
 # Fields that say something of the message or the connection, among names and values in lower case.

@@ -25,9 +25,7 @@ __all__ = ["Redirect", "redirect_decision", "resolve_reference", "strip_fields"]
 
 # RFC 3986 appendix B, with the scheme as strict as section 3.1: "1:2" is a path. Every group but
 # the path is None when the component is not there, which is not the same as empty.
-_REFERENCE = re.compile(
-    r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL
-)
+_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]+")
@@ -145,9 +143,7 @@ def _split(reference: str) -> tuple[str | None, str | None, str, str | None, str
     return scheme, authority, path or "", query, fragment
 
 
-def _compose(
-    scheme: str | None, authority: str | None, path: str, query: str | None, fragment: str | None
-) -> str:
+def _compose(scheme: str | None, authority: str | None, path: str, query: str | None, fragment: str | None) -> str:
     """RFC 3986 section 5.3."""
     return "".join(
         (

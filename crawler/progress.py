@@ -19,7 +19,7 @@ from .words import duration, number, octets, printable, rate
 
 if TYPE_CHECKING:
     from rich.live import Live
-    from rich.text import Text
+    from rich.constrain import Constrain
 
     from fetchd.jobs.events import Snapshot
 
@@ -30,6 +30,7 @@ DRAW_EVERY_S: Final = 0.25
 """Seconds between two pictures at least: 4 a second are enough for the eye."""
 _SAMPLES: Final = 20  # of half a second each: rates are those of the last 10 s
 _MAX_PENDING: Final = 500  # lines that wait for the next picture
+_MARGIN: Final = 3  # columns that are left free
 _MAX_HOST: Final = 40  # characters of a host that are shown
 
 
@@ -105,11 +106,16 @@ def _amounts(snapshot: Snapshot, meter: Meter) -> list[str]:
     amounts = [
         octets(snapshot.bytes),
         rate(meter.octets_per_second),
-        f"{meter.items_per_second:,.1f} items/s",
-        f"{duration(meter.running)} so far",
+        f"{_short(meter.items_per_second)} items/s",
+        f"after {duration(meter.running)}",
     ]
     left = meter.seconds_left
-    return amounts if left is None else [*amounts, f"about {duration(left)} left"]
+    return amounts if left is None else [*amounts, f"~{duration(left)} left"]
+
+
+def _short(figure: float) -> str:
+    """Return a figure with a decimal where that says something."""
+    return f"{figure:,.1f}" if figure < 99.95 else f"{figure:,.0f}"
 
 
 class Display(Protocol):
@@ -202,7 +208,7 @@ class LiveDisplay:
         self._drawn_at = now
         live = self._live or self._start()
         self._tell_pending()
-        live.update(self._picture(snapshot), refresh=True)
+        live.update(self._picture(snapshot, live.console.width), refresh=True)
 
     def message(self, text: str) -> None:
         """See ``Display``. Lines wait for the next picture: each would have it drawn again."""
@@ -237,7 +243,8 @@ class LiveDisplay:
             lines, self._pending = self._pending, []
             self._live.console.print("\n".join(f"fetchd: {line}" for line in lines), soft_wrap=True)
 
-    def _picture(self, snapshot: Snapshot) -> Text:
+    def _picture(self, snapshot: Snapshot, width: int) -> Constrain:
+        from rich.constrain import Constrain
         from rich.text import Text
 
         text = Text(no_wrap=True, overflow="ellipsis")
@@ -252,7 +259,8 @@ class LiveDisplay:
         if hosts:
             text.append("\n  most wait for: ", "dim")
             text.append(hosts)
-        return text
+        # Room for the ^C that a terminal echoes: on a full line it would begin another, and a line would stay behind.
+        return Constrain(text, max(width - _MARGIN, 1))
 
 
 _STYLES: Final = {"failed": "red", "invalid": "red", "to be retried": "yellow"}

@@ -139,9 +139,7 @@ def demonstrate(folder: Path, files: int, kill_at: float) -> list[str]:
         log, expected = origin.log(), origin.expected()
     print(f"\nTwo runs, {seconds:.1f} s in all:")
     report.check(killed, f"the first run was killed with {len(before)} files finished")
-    report.check(
-        code == _SOME_FAILED, f"exit code of the second run: {code} ({_SOME_FAILED}: some items failed)"
-    )
+    report.check(code == _SOME_FAILED, f"exit code of the second run: {code} ({_SOME_FAILED}: some items failed)")
     missing = {name for name, status, _ in log if status == 404}
     report.check(len(missing) == 1, f"what failed is what the origin has not: {', '.join(missing)}")
     check_disk(report, tree, expected)
@@ -154,9 +152,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Download, be killed, go on, compare.")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder to work in, emptied")
     parser.add_argument("--files", type=int, default=300, help="how many files; at least 50")
-    parser.add_argument(
-        "--kill-at", type=float, default=0.5, help="kill when this part of the files is there"
-    )
+    parser.add_argument("--kill-at", type=float, default=0.5, help="kill when this part of the files is there")
     options = parser.parse_args()
     if not FETCHD.exists():
         print(f"there is no {FETCHD}: run this with the Python that fetchd is installed for", file=sys.stderr)

@@ -108,9 +108,7 @@ class LedgerReader:
         """Return when *run* began, seconds since 1970; 0 for one that is not recorded."""
         if run not in self._run_starts:
             with ledger_errors(self.path):
-                found = self._connection.execute(
-                    "SELECT started_at FROM runs WHERE id = ?", (run,)
-                ).fetchone()
+                found = self._connection.execute("SELECT started_at FROM runs WHERE id = ?", (run,)).fetchone()
             self._run_starts[run] = found[0] if found else 0.0
         return self._run_starts[run]
 

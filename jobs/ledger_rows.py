@@ -248,9 +248,7 @@ def entry_of(candidate: Candidate) -> Entry:
     )
 
 
-def judge(
-    wanted: Wanted, candidates: Iterable[Candidate], run: int, derive: Derive
-) -> Entry | Collision | None:
+def judge(wanted: Wanted, candidates: Iterable[Candidate], run: int, derive: Derive) -> Entry | Collision | None:
     """Say what the rows found by the slot of a path mean for the item that wants it.
 
     Only rows of that very path count. The item's own row is its entry. Another item's row is a collision when

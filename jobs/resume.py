@@ -40,9 +40,7 @@ RFC 9110 section 8.8.2.2 asks for one second and a reason to believe in one cloc
 enough to make clocks not matter. We know nothing of the server's clocks; RFC 7232 named 60 s for that case.
 """
 
-_STRONG_ETAG: Final = re.compile(
-    r'"[\x21\x23-\x7e\x80-\xff]*"'
-).fullmatch  # RFC 9110 section 8.8.3, without W/
+_STRONG_ETAG: Final = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"').fullmatch  # RFC 9110 section 8.8.3, without W/
 _CONTENT_RANGE: Final = re.compile(
     r"bytes (?:([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)|\*/([0-9]{1,18}))", re.IGNORECASE
 ).fullmatch
@@ -199,9 +197,7 @@ def _decide_unsatisfied(point: ResumePoint, headers: Mapping[str, str]) -> Decis
     if given is None or given.start is not None:
         return Decision(Step.REFUSE, "416 without a usable Content-Range")
     if point.total is None or given.total != point.total or point.offset != point.total:
-        return Decision(
-            Step.REFUSE, f"416 for {given.total} octets; {point.offset} of {point.total} are here"
-        )
+        return Decision(Step.REFUSE, f"416 for {given.total} octets; {point.offset} of {point.total} are here")
     # Unlike 206, a 416 need not repeat the ETag: only one that differs says something.
     if "ETag" in headers and (changed := _validator_change(point, headers)):
         return Decision(Step.REFUSE, changed)

@@ -172,6 +172,7 @@ class Run:
 
     async def _end(self, recording: asyncio.Task[None], progress: asyncio.Task[None]) -> None:
         """Let everything come to its end, whatever brought us here; nothing that is recorded is lost."""
+        self._is_over.set()  # a cancellation may have brought us here: nothing starts any more
         if self._wake is not None:
             self._wake.cancel()
         progress.cancel()
@@ -181,9 +182,11 @@ class Run:
             tasks.add(self._reader)
         for task in self._slots:
             task.cancel()
-        await asyncio.wait(tasks)
-        self._recorder.close()
-        await asyncio.wait((recording,))
+        try:
+            await _wait_out(tasks)
+        finally:
+            self._recorder.close()
+            await _wait_out({recording})
 
     def _note_fault(self, task: asyncio.Task[None]) -> None:
         """End the run when one of its tasks has ended by what should not happen; `execute` raises it."""
@@ -457,6 +460,18 @@ class Run:
             stopped_by=self._stopped_by,
             local_failure=self._local_failure,
         )
+
+
+async def _wait_out(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait until *tasks* are done. A cancellation is put off until then: they use what the caller closes next."""
+    cancellation: asyncio.CancelledError | None = None
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as exc:
+            cancellation = exc
+    if cancellation is not None:
+        raise cancellation
 
 
 def _as_json(summary: Summary) -> dict[str, object]:

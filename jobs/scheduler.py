@@ -373,9 +373,7 @@ class Scheduler:
         """Return the lane's budget, made when it has none."""
         if lane.budget is None:
             since = now if lane.first_start is None else lane.first_start
-            lane.budget = HostBudget(
-                self._per_host, since=since, has_answered=lane.has_answered, rng=self._rng
-            )
+            lane.budget = HostBudget(self._per_host, since=since, has_answered=lane.has_answered, rng=self._rng)
         return lane.budget
 
     def __repr__(self) -> str:
@@ -389,6 +387,4 @@ def _not_attempted(item: Item, failure: Failure | None) -> Failure:
     """Return the failure of an item that is given up for its host's sake."""
     assert failure is not None  # a host is dead only by failures
     again = " again" if item.attempts or item.throttles else ""
-    return Failure(
-        failure.failure_class, f"not attempted{again}: the host does not answer ({failure.message})"
-    )
+    return Failure(failure.failure_class, f"not attempted{again}: the host does not answer ({failure.message})")

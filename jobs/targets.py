@@ -60,14 +60,10 @@ _ORDINARY: Final = re.compile(
     r"(?:#[!-~]*)?"
 ).fullmatch
 
-_ANY: Final = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL
-).fullmatch
+_ANY: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL).fullmatch
 # C0, DEL, C1, blanks of every kind, line ends, and what is no character at all (lone surrogates:
 # octets that were not UTF-8). Zero-width joiners are not among them: some languages need them.
-_FORBIDDEN: Final = re.compile(
-    "[\0-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]"
-)
+_FORBIDDEN: Final = re.compile("[\0-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}").fullmatch
 _PORT: Final = re.compile(r"0*([0-9]{1,5})").fullmatch
 _USERINFO: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@")

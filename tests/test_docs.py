@@ -235,9 +235,7 @@ def test_every_option_of_the_command_stands_on_its_page(command: str) -> None:
     fetchd = Path(sys.executable).with_name("fetchd")
     helped = subprocess.run([fetchd, command, "--help"], capture_output=True, text=True, check=True).stdout
     options = helped.partition("\nOptions:\n")[2]
-    there = set(
-        re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(re.findall(r"^  -.*", options, re.MULTILINE)))
-    )
+    there = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(re.findall(r"^  -.*", options, re.MULTILINE))))
     section = RUN if command == "run" else RUN.partition(f"## fetchd {command}")[2].partition("\n## ")[0]
     assert there - {"--help"} <= set(re.findall(r"--[a-z][a-z-]+", section))
     if command == "run":
@@ -248,9 +246,7 @@ def test_every_option_of_the_command_stands_on_its_page(command: str) -> None:
 def test_every_event_is_told_with_all_its_fields() -> None:
     """The table of events against the module that writes them."""
     section = RUN.partition("## Events")[2].partition("\n## ")[0]
-    charter = (
-        (ROOT / "crawler" / "cli" / "json_lines.py").read_text().partition("\n\n")[2].partition("\n\n")[2]
-    )
+    charter = (ROOT / "crawler" / "cli" / "json_lines.py").read_text().partition("\n\n")[2].partition("\n\n")[2]
     for event in ("started", "retried", "finished", "progress", "summary"):
         line = re.search(rf"^ +{event} +(.*?)(?:  |$)", charter, re.MULTILINE)
         row = re.search(rf"^\| `{event}` \| (.*) \|$", section, re.MULTILINE)

@@ -248,9 +248,7 @@ async def test_stream_to_disk_saves_a_large_body_under_its_name(tmp_path: Path) 
 async def test_stream_to_disk_leaves_nothing_of_a_body_that_broke_off(tmp_path: Path) -> None:
     """A truncated body is an error with what came and what was announced."""
     async with origin_of(File("a", 5 * MIB, Manner.DROPPED)) as origin:
-        code, _, errors = await run_python(
-            EXAMPLES / "stream_to_disk.py", f"{origin.url}/a", tmp_path / "a.bin"
-        )
+        code, _, errors = await run_python(EXAMPLES / "stream_to_disk.py", f"{origin.url}/a", tmp_path / "a.bin")
     assert code == 1
     assert f"after {3 * MIB} octets, expected {5 * MIB} octets" in errors
     assert list(tmp_path.iterdir()) == []
@@ -282,9 +280,7 @@ async def test_unix_socket_asks_the_service_behind_it(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     async with raw_server(reply_with(response(200, b"all is well")), unix=path) as server:
         assert await example("unix_socket.py", path, "http://app.invalid/status") == "200: all is well\n"
-    assert [(request.target, request.fields["Host"]) for request in server.requests] == [
-        ("/status", "app.invalid")
-    ]
+    assert [(request.target, request.fields["Host"]) for request in server.requests] == [("/status", "app.invalid")]
 
 
 @pytest.mark.slow
@@ -316,9 +312,7 @@ async def test_hash_while_uploading_prints_the_digest_of_what_it_relayed() -> No
 async def test_hash_while_uploading_breaks_the_upload_when_the_source_breaks() -> None:
     """The target must not take a part for the whole: its request ends before the announced length."""
     async with origin_of(File("a", 3 * MIB, Manner.DROPPED)) as origin, target_of() as server:
-        code, _, errors = await run_python(
-            EXAMPLES / "hash_while_uploading.py", f"{origin.url}/a", server.url()
-        )
+        code, _, errors = await run_python(EXAMPLES / "hash_while_uploading.py", f"{origin.url}/a", server.url())
     assert code == 1
     assert "IncompleteMessageError" in errors
     assert len(server.requests) == 0, "recorded when it was read to its end"

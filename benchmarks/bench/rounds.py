@@ -141,9 +141,7 @@ def _run_once(bench: Bench, sample: Samples, label: str, *, keep: bool) -> None:
     try:
         contender.prepare()
         warm_memory(bench.scratch, contender.writes + SPARE_MEMORY)
-        measured = measure(
-            contender.command, core=bench.cores.client, timeout=contender.timeout, home=bench.home
-        )
+        measured = measure(contender.command, core=bench.cores.client, timeout=contender.timeout, home=bench.home)
         figures = contender.figures(measured)
     except BenchmarkError as exc:
         sample.failure = f"failed: {exc}"
@@ -162,9 +160,7 @@ def disturbance(samples: Sequence[Samples]) -> list[str]:
     rounds = sum(sample.disturbed for sample in samples)
     if not rounds:
         return []
-    return [
-        f"runs that shared the core with other programs: {rounds}; take these figures again when it is quiet"
-    ]
+    return [f"runs that shared the core with other programs: {rounds}; take these figures again when it is quiet"]
 
 
 def process_figures(measured: Measurement) -> Figures:

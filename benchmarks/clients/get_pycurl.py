@@ -50,9 +50,7 @@ class Driver:
             self.watched.discard(descriptor)
             self.epoll.unregister(descriptor)
             return
-        events = (select.EPOLLIN if what & pycurl.POLL_IN else 0) | (
-            select.EPOLLOUT if what & pycurl.POLL_OUT else 0
-        )
+        events = (select.EPOLLIN if what & pycurl.POLL_IN else 0) | (select.EPOLLOUT if what & pycurl.POLL_OUT else 0)
         if descriptor in self.watched:
             self.epoll.modify(descriptor, events)
         else:

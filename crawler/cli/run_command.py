@@ -106,7 +106,7 @@ class Reporter:
         self._display: Display = choose_display(
             say,
             sys.stderr,
-            f"fetchd run {settings.manifest} -> {settings.output}",
+            f"fetchd run {settings.manifest} -o {settings.output}",
             wanted=order.progress and not is_shared,
         )
 

@@ -187,7 +187,9 @@ class _Reader:
         self._room.release()
         os.close(self._stop_writer)  # the thread sees that its end of the pipe is at an end
         try:
-            await asyncio.wait_for(self._gone.wait(), _STOP_SECONDS)
+            # Not wait_for: Python 3.11's swallows a cancellation that comes just when it is through.
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._gone.wait()
         except TimeoutError:
             return  # it hangs in a read of a disk, and ends with that or with the process
 

@@ -32,9 +32,7 @@ __all__ = ["PART_SUFFIX", "Folder"]
 PART_SUFFIX: Final = ".part"
 """Ending of a file that is not whole; ``naming.py`` gives it to no item."""
 
-_MAX_OPEN_FOLDERS: Final = (
-    128  # descriptors; a manifest sorted by folder needs its depth, a shuffled one many
-)
+_MAX_OPEN_FOLDERS: Final = 128  # descriptors; a manifest sorted by folder needs its depth, a shuffled one many
 _MAX_TRIES: Final = 4  # a folder or a .part that comes and goes under our hands is somebody else's work
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -70,9 +68,7 @@ class Folder:
     def __init__(self, root: Path, *, max_open: int = _MAX_OPEN_FOLDERS) -> None:
         self.root = root
         self._max_open = max_open
-        self._folders: OrderedDict[str, int] = (
-            OrderedDict()
-        )  # path -> descriptor, the one used last at the end
+        self._folders: OrderedDict[str, int] = OrderedDict()  # path -> descriptor, the one used last at the end
         self._last_head = ""
         try:
             root.mkdir(parents=True, exist_ok=True)

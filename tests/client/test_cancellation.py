@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fetchd.client import ClientSession, StreamReader, TCPConnector, Timeout, UnixConnector, request
+from fetchd.client import ClientSession, TCPConnector, UnixConnector
 from fetchd.client.resolver import AddrInfo
 from tests.support import certs
 from tests.support.cancelling import Moment, cancelled_at_each_await, cancelled_in_each_turn
@@ -198,9 +197,11 @@ async def upload_chunked(world: World, folder: Path) -> None:
 
 async def relay(world: World, folder: Path) -> None:
     """Send the content of another response."""
-    async with world.session.get(world.server.url("/chunked")) as source:
-        async with world.session.put(world.server.url("/up"), data=source.content) as reply:
-            assert await reply.read() == b"/up 160"
+    async with (
+        world.session.get(world.server.url("/chunked")) as source,
+        world.session.put(world.server.url("/up"), data=source.content) as reply,
+    ):
+        assert await reply.read() == b"/up 160"
 
 
 async def wait_for_slot(world: World, folder: Path) -> None:
@@ -254,9 +255,7 @@ async def _cancel_everywhere(world: World, scenario: Scenario, folder: Path, mom
 
 @each_scenario
 @each_tls
-@pytest.mark.parametrize(
-    "moment", [*Moment, None], ids=lambda moment: "each-turn" if moment is None else moment.value
-)
+@pytest.mark.parametrize("moment", [*Moment, None], ids=lambda moment: "each-turn" if moment is None else moment.value)
 async def test_cancelled_anywhere_a_request_leaves_nothing_behind(
     scenario: Scenario, tls: ssl.TLSVersion | None, moment: Moment | None, tmp_path: Path
 ) -> None:

@@ -104,9 +104,7 @@ def test_more_than_five_codings_are_an_error_and_identity_does_not_count() -> No
 
 @pytest.mark.parametrize("label", ENCODERS)
 @pytest.mark.parametrize("max_length", [1, 7, 4096, 1 << 30])
-def test_decoded_content_is_what_was_encoded_in_pieces_of_at_most_the_bound(
-    label: str, max_length: int
-) -> None:
+def test_decoded_content_is_what_was_encoded_in_pieces_of_at_most_the_bound(label: str, max_length: int) -> None:
     pieces = pieces_of(some_decoder(content_encoding(label)), CODED[label], max_length=max_length)
     assert b"".join(pieces) == PLAIN
     assert max(map(len, pieces)) <= max_length

@@ -705,9 +705,7 @@ def test_simple_cookies_and_the_store_take_any_text(texts: list[str]) -> None:
 
 # The law: what is stored is what may be sent
 
-HOSTS = st.sampled_from(
-    ["example.com", "a.example.com", "b.a.example.com", "other.com", "localhost", "10.0.0.1"]
-)
+HOSTS = st.sampled_from(["example.com", "a.example.com", "b.a.example.com", "other.com", "localhost", "10.0.0.1"])
 PATHS = st.sampled_from(["/", "/a", "/a/", "/a/b", "/ab", "/a/b/c"])
 URLS = st.builds("{}://{}{}".format, st.sampled_from(["http", "https"]), HOSTS, PATHS)
 ATTRIBUTES = st.sampled_from(

@@ -107,9 +107,7 @@ def test_resolution_where_others_go_wrong(base: str, reference: str, target: str
 
 
 @given(
-    st.lists(st.sampled_from(["", ".", "..", "a", "b.", "..c", "%2e", "%2F"]), min_size=1, max_size=12).map(
-        "/".join
-    )
+    st.lists(st.sampled_from(["", ".", "..", "a", "b.", "..c", "%2e", "%2F"]), min_size=1, max_size=12).map("/".join)
 )
 def test_a_resolved_path_has_no_dot_segments_and_resolves_to_itself(path: str) -> None:
     target = resolve_reference("http://a/b/c", "http://a/" + path)

@@ -173,9 +173,7 @@ async def test_threads_are_started_on_demand_and_never_more_than_the_limit() -> 
     look_up.released.set()
     assert await asyncio.gather(*tasks) == [[v4("192.0.2.1", 80)]] * 10
     assert look_up.most_running == threads.count == 3
-    assert sorted(look_up.asked) == [
-        (f"h{i}.example".encode(), 80, ANY, socket.AI_ADDRCONFIG) for i in range(10)
-    ]
+    assert sorted(look_up.asked) == [(f"h{i}.example".encode(), 80, ANY, socket.AI_ADDRCONFIG) for i in range(10)]
 
 
 async def test_an_idle_thread_is_used_again() -> None:
@@ -251,9 +249,7 @@ async def test_cancelling_returns_at_once_and_what_has_not_begun_never_does() ->
         ("a.Localhost", ANY, 0),
     ],
 )
-async def test_local_names_are_asked_for_on_a_machine_without_a_network_too(
-    host: str, family: int, flags: int
-) -> None:
+async def test_local_names_are_asked_for_on_a_machine_without_a_network_too(host: str, family: int, flags: int) -> None:
     """AI_ADDRCONFIG does not count loopback addresses, so it would make localhost unknown there."""
     look_up = ready_look_up()
     await ThreadedResolver(threads=DaemonThreads(), look_up=look_up).resolve(host, 80, family)
@@ -436,9 +432,7 @@ async def cancel(task: asyncio.Task[Any]) -> None:
         await task
 
 
-def ask(
-    resolver: Resolver, host: str = "h.example", port: int = 80, family: int = ANY
-) -> asyncio.Task[list[AddrInfo]]:
+def ask(resolver: Resolver, host: str = "h.example", port: int = 80, family: int = ANY) -> asyncio.Task[list[AddrInfo]]:
     call: Coroutine[Any, Any, list[AddrInfo]] = resolver.resolve(host, port, family)
     return asyncio.create_task(call)
 
@@ -529,9 +523,7 @@ async def test_an_error_that_is_a_defect_reaches_everyone_who_waits(slow: SlowRe
     tasks = [ask(resolver), ask(resolver)]
     await settle()
     slow.answer("h.example", LookupError("a defect"))
-    assert [type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)] == [
-        LookupError
-    ] * 2
+    assert [type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)] == [LookupError] * 2
 
 
 async def test_cancelling_one_who_waits_disturbs_nobody(slow: SlowResolver, complaints: list[str]) -> None:
@@ -647,9 +639,7 @@ async def test_answers_can_be_forgotten_by_name_or_all() -> None:
     assert repr(resolver) == "<CachingResolver 0 names, 0 look-ups in the air>"
 
 
-async def test_closing_cancels_what_is_in_the_air_and_says_so(
-    slow: SlowResolver, complaints: list[str]
-) -> None:
+async def test_closing_cancels_what_is_in_the_air_and_says_so(slow: SlowResolver, complaints: list[str]) -> None:
     resolver = CachingResolver(slow)
     waiting, left = ask(resolver), ask(resolver, "left.example")
     await settle()

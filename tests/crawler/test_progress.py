@@ -86,7 +86,7 @@ def test_time_left_is_told_where_it_can_be_known(snapshot: Snapshot, left: float
 def test_a_line_of_progress_leaves_out_what_is_zero() -> None:
     """But says how many are done, even if none is."""
     meter = Meter(0.0)
-    assert progress_line(Snapshot(), meter) == "0 done; 0 B, 0 B/s, 0.0 items/s, 0.0 s so far"
+    assert progress_line(Snapshot(), meter) == "0 done; 0 B, 0 B/s, 0.0 items/s, after 0.0 s"
     snapshot = Snapshot(
         read=30,
         done=10,
@@ -102,8 +102,15 @@ def test_a_line_of_progress_leaves_out_what_is_zero() -> None:
     meter.add(snapshot, 10.0)
     assert progress_line(snapshot, meter) == (
         "10 done, 1 failed, 1 invalid, 8 skipped, 2 in flight, 7 waiting, 1 to be retried;"
-        " 1.0 MiB, 102.4 KiB/s, 2.0 items/s, 10 s so far, about 5.0 s left"
+        " 1.0 MiB, 102.4 KiB/s, 2.0 items/s, after 10 s, ~5.0 s left"
     )
+
+
+def test_many_items_a_second_are_shown_without_decimals() -> None:
+    """The line is to fit 80 columns."""
+    meter = Meter(0.0)
+    meter.add(Snapshot(done=99_940), 10.0)
+    assert "9,994 items/s" in progress_line(Snapshot(), meter)
 
 
 def test_lines_come_every_five_seconds() -> None:
@@ -136,8 +143,16 @@ def test_the_live_display_shows_where_the_run_stands(terminal: Terminal) -> None
     display.close()
     assert "fetchd run list.txt" in terminal.shown
     assert "10 done  2 failed  3 in flight  8 waiting" in terminal.shown
-    assert "1.0 MiB  1.0 MiB/s  12.0 items/s  1.0 s so far" in terminal.shown
+    assert "1.0 MiB  1.0 MiB/s  12.0 items/s  after 1.0 s" in terminal.shown
     assert f"most wait for: {('long' * 20)[:37]}... (7)  b.test:443 (1)" in terminal.shown
+
+
+def test_the_live_display_leaves_room_for_an_echoed_key(terminal: Terminal) -> None:
+    """A line that is full would be broken in two by the ^C that is echoed behind it."""
+    display = LiveDisplay(lambda _: None, terminal, "title " * 50, 0.0)
+    display.update(Snapshot(done=10), 1.0)
+    assert max(len(line.rstrip()) for line in terminal.shown.splitlines()) == 97
+    display.close()
 
 
 def test_the_live_display_draws_at_most_four_times_a_second(terminal: Terminal) -> None:

@@ -105,9 +105,9 @@ async def test_a_run_is_drawn_and_stopped_by_ctrl_c(tmp_path: Path, terminal: Te
         code = await process.wait()
     terminal.read()
     assert code == 130
-    assert "fetchd run list.txt -> out" in terminal.shown
+    assert "fetchd run list.txt -o out" in terminal.shown
     assert "0 done  1 invalid  6 in flight  3 waiting" in terminal.shown
-    assert "so far" in terminal.shown
+    assert " items/s  after " in terminal.shown
     assert "fetchd: invalid: nonsense (line 10): no scheme" in terminal.shown
     assert terminal.written.rfind("\x1b[?25h") > terminal.written.rfind("\x1b[?25l") > 0
     after = terminal.shown[terminal.shown.index("fetchd: stopping") :]

@@ -220,9 +220,7 @@ def test_base_and_cap_can_be_given() -> None:
 
 
 @given(st.integers(), st.floats(0, MAX_RETRY_AFTER), st.floats(0, 1, exclude_max=True))
-def test_retry_after_is_a_floor_that_the_cap_does_not_lower(
-    attempt: int, asked: float, random: float
-) -> None:
+def test_retry_after_is_a_floor_that_the_cap_does_not_lower(attempt: int, asked: float, random: float) -> None:
     """What the server asks for is kept whatever the backoff says."""
     delay = retry_delay(attempt, asked, lambda: random)
     assert asked <= delay <= max(asked, 60.0)

@@ -211,9 +211,7 @@ def test_a_part_that_somebody_removed_cannot_be_published(folder: Folder) -> Non
 
 
 @pytest.mark.parametrize("target", ["folder", "dangling", "loop"])
-def test_a_symbolic_link_in_place_of_a_folder_leads_nowhere(
-    folder: Folder, tmp_path: Path, target: str
-) -> None:
+def test_a_symbolic_link_in_place_of_a_folder_leads_nowhere(folder: Folder, tmp_path: Path, target: str) -> None:
     """Nothing is written behind it, nothing behind it is seen, and the item fails as policy."""
     outside = tmp_path / "outside"
     if target == "folder":
@@ -244,9 +242,7 @@ def test_a_link_planted_after_the_folder_was_opened_leads_nowhere(folder: Folder
 
 
 @pytest.mark.parametrize("kind", ["symbolic link", "hard link", "pipe"])
-def test_a_new_part_is_a_new_file_whatever_stood_in_its_place(
-    folder: Folder, tmp_path: Path, kind: str
-) -> None:
+def test_a_new_part_is_a_new_file_whatever_stood_in_its_place(folder: Folder, tmp_path: Path, kind: str) -> None:
     """It is neither followed nor written to: it is removed."""
     precious = tmp_path / "precious"
     precious.write_bytes(b"keep me")
@@ -292,9 +288,7 @@ def test_a_link_under_a_file_s_name_is_replaced_and_not_followed(folder: Folder,
     assert (precious.read_bytes(), folder.size("f")) == (b"keep me", 1)
 
 
-@pytest.mark.parametrize(
-    "path", ["", "..", "../f", "a/../f", "a/..", "./f", "/etc/f", "a//f", "a/", "a/\0/f", "a/\0"]
-)
+@pytest.mark.parametrize("path", ["", "..", "../f", "a/../f", "a/..", "./f", "/etc/f", "a//f", "a/", "a/\0/f", "a/\0"])
 def test_a_path_that_is_not_one_of_ours_is_refused(folder: Folder, path: str) -> None:
     """Names are made safe elsewhere; this is the second lock on the same door."""
     with pytest.raises(PolicyError, match="no name for a"):
@@ -440,9 +434,7 @@ def _outcome(folder: Folder) -> JobError | None:
     return None
 
 
-def test_a_failure_of_cleaning_up_does_not_hide_the_first_one(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_of_cleaning_up_does_not_hide_the_first_one(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full and the .part cannot be removed either: the disk is what is told."""
 
     def refused(*_: object, **__: object) -> None:
@@ -463,9 +455,7 @@ def test_a_folder_without_permission_ends_the_run(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("act", [Folder.publish, Folder.remove_part, Folder.size])
-def test_an_existing_file_without_permission_ends_the_run(
-    folder: Folder, act: Callable[[Folder, str], object]
-) -> None:
+def test_an_existing_file_without_permission_ends_the_run(folder: Folder, act: Callable[[Folder, str], object]) -> None:
     """A look that is refused is not the same as a file that is not there."""
     folder.write_part("h/a/f", b"x")
     (folder.root / "h/a").chmod(0o444)

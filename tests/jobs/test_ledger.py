@@ -175,9 +175,7 @@ def test_an_item_that_collides_in_every_run_has_one_row(tmp_path: Path) -> None:
             if run == 1:
                 ledger.commit([row_of("a")], done=[])
                 ledger.commit((), done=[1])
-            lost = [
-                Row("https://h/a", "h/a", State.FAILED, failure_class="policy", line=line) for line in (2, 3)
-            ]
+            lost = [Row("https://h/a", "h/a", State.FAILED, failure_class="policy", line=line) for line in (2, 3)]
             ledger.commit(lost[:1])
             ledger.commit(lost[1:])
             again = Row("https://me@h/a", "h/a", State.FAILED, failure_class="policy", line=4)
@@ -186,9 +184,7 @@ def test_an_item_that_collides_in_every_run_has_one_row(tmp_path: Path) -> None:
             assert [row.row for row in (*lost, again, *fresh)] == [2, 2, 2, 3, 3, 4]
             assert ledger.counts()[State.FAILED] == 3
             own = Entry(2, State.FAILED, run, 0, failure_class="policy")
-            assert ledger.lookup([("https://h/a", "h/a", True)]) == [
-                Collision(1, "http://h/a", State.DONE, own)
-            ]
+            assert ledger.lookup([("https://h/a", "h/a", True)]) == [Collision(1, "http://h/a", State.DONE, own)]
 
 
 def test_credentials_are_in_no_file_of_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
@@ -219,9 +215,7 @@ _STEPS = st.lists(st.one_of(_WRITES, st.just("mark"), st.just("reopen"), st.just
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(_STEPS)
-def test_the_ledger_is_what_was_committed(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[object]
-) -> None:
+def test_the_ledger_is_what_was_committed(tmp_path_factory: pytest.TempPathFactory, steps: list[object]) -> None:
     """Whatever is written, marked, refused in between, and opened again: replayed, it is the same."""
     folder = tmp_path_factory.mktemp("law")
     ledger = open_ledger(folder)
@@ -283,9 +277,7 @@ def test_a_full_disk_loses_the_batch_and_nothing_else(tmp_path: Path) -> None:
         assert ledger.counts() == {State.FINISHING: 0, State.DONE: 1, State.PARTIAL: 0, State.FAILED: 300}
 
 
-@pytest.mark.parametrize(
-    "verb", ["UPDATE", "INSERT OR FAIL INTO items", "INSERT OR FAIL INTO slots", "COMMIT"]
-)
+@pytest.mark.parametrize("verb", ["UPDATE", "INSERT OR FAIL INTO items", "INSERT OR FAIL INTO slots", "COMMIT"])
 def test_whichever_step_fails_nothing_of_the_batch_is_there(tmp_path: Path, verb: str) -> None:
     """One transaction a batch."""
 
@@ -393,10 +385,7 @@ def test_a_batch_takes_few_steps(ledger: Ledger) -> None:
 @pytest.mark.slow
 def test_an_ordinary_item_takes_no_more_than_fifty_octets_beside_its_url(tmp_path: Path) -> None:
     """Of items that went well, with URLs of 70 octets, as a run leaves them."""
-    urls = [
-        f"https://files.example.org/archive/{n // 1000:06d}/photograph-{n:08d}.large.jpg"
-        for n in range(30_000)
-    ]
+    urls = [f"https://files.example.org/archive/{n // 1000:06d}/photograph-{n:08d}.large.jpg" for n in range(30_000)]
     assert {len(url) for url in urls} == {70}
     now = time.time()
     with Ledger.open(tmp_path, template=TEMPLATE, derive=derive) as ledger:

@@ -66,9 +66,7 @@ def test_an_ordinary_item_has_nothing_beside_its_columns() -> None:
         ),
     ],
 )
-def test_what_is_not_ordinary_is_kept_as_json(
-    changes: dict[str, object], extra: dict[str, object] | None
-) -> None:
+def test_what_is_not_ordinary_is_kept_as_json(changes: dict[str, object], extra: dict[str, object] | None) -> None:
     """By names that any reader understands, without credentials."""
     row = dataclasses.replace(Row(URL, PATH, State.DONE, status=200), **changes)  # type: ignore[arg-type]  # by name
     text = store_row(row, 0.0)[-1]
@@ -157,9 +155,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_times() -> None:
 # What a row found by its slot means
 
 
-def found(
-    row: int = 1, url: str = URL, state: State = State.DONE, run: int = EARLIER, **extra: object
-) -> Candidate:
+def found(row: int = 1, url: str = URL, state: State = State.DONE, run: int = EARLIER, **extra: object) -> Candidate:
     """A row as a look-up returns it."""
     return (row, url, state.value, run, 10, json.dumps(extra) if extra else None)
 
@@ -199,9 +195,7 @@ JUDGEMENTS: list[tuple[str, list[Candidate], int | str | None]] = [
     [judgement[1:] for judgement in JUDGEMENTS],
     ids=[judgement[0] for judgement in JUDGEMENTS],
 )
-def test_who_has_a_path_is_decided_by_what_is_there(
-    candidates: list[Candidate], expected: int | str | None
-) -> None:
+def test_who_has_a_path_is_decided_by_what_is_there(candidates: list[Candidate], expected: int | str | None) -> None:
     """The own row's number, the URL of the owner in the way, or None: free."""
     verdict = judge((URL, PATH, True), candidates, RUN, derive)
     assert (verdict.url if isinstance(verdict, Collision) else verdict and verdict.row) == expected

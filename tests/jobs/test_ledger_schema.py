@@ -68,9 +68,7 @@ def test_another_template_is_refused(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     make(path).close()
     connection = connect(path)
-    with pytest.raises(
-        SettingsError, match=r"out was begun with the name template '\{host\}/\{path\}', not '\{row\}'"
-    ):
+    with pytest.raises(SettingsError, match=r"out was begun with the name template '\{host\}/\{path\}', not '\{row\}'"):
         prepare(connection, path, "{row}")
     connection.close()
 

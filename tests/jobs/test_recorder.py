@@ -236,7 +236,12 @@ async def test_a_call_waits_for_the_worker_when_one_is_under_way(tmp_path: Path)
     async with desk(tmp_path) as at_work:
         recorder = at_work.recorder
         await recorder.call(time.sleep, 2 * SLOW_CALL_S)
-        slow = asyncio.ensure_future(recorder.call(lambda: (time.sleep(SLOW_CALL_S), log.append("slow"))))
+
+        def slowly() -> None:
+            time.sleep(SLOW_CALL_S)
+            log.append("slow")
+
+        slow = asyncio.ensure_future(recorder.call(slowly))
         await asyncio.sleep(0)
         recorder._slow_until = 0.0
         await recorder.call(log.append, "next")

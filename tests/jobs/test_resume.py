@@ -47,9 +47,7 @@ VALIDATORS: list[tuple[str, dict[str, str], str | None]] = [
 
 
 @pytest.mark.parametrize(("case", "headers", "expected"), VALIDATORS, ids=[case for case, *_ in VALIDATORS])
-def test_only_a_strong_validator_identifies_a_body(
-    case: str, headers: dict[str, str], expected: str | None
-) -> None:
+def test_only_a_strong_validator_identifies_a_body(case: str, headers: dict[str, str], expected: str | None) -> None:
     """RFC 9110 sections 8.8.1 and 8.8.2.2; no identity, no resume."""
     assert validator_of(headers) == expected
 
@@ -83,9 +81,7 @@ RANGES: list[tuple[str, tuple[int | None, int | None, int | None] | None]] = [
 
 
 @pytest.mark.parametrize(("value", "expected"), RANGES, ids=[value[:30] for value, _ in RANGES])
-def test_content_range_in_its_forms(
-    value: str, expected: tuple[int | None, int | None, int | None] | None
-) -> None:
+def test_content_range_in_its_forms(value: str, expected: tuple[int | None, int | None, int | None] | None) -> None:
     """RFC 9110 section 14.4; what contradicts itself is nonsense."""
     assert parse_content_range(value) == expected
 
@@ -374,18 +370,14 @@ FIELDS = st.dictionaries(
         ]
     ),
     st.one_of(
-        st.sampled_from(
-            ["bytes 100-199/200", "bytes */200", '"a"', '"b"', "100", "gzip", DATE, LONG_BEFORE, "none"]
-        ),
+        st.sampled_from(["bytes 100-199/200", "bytes */200", '"a"', '"b"', "100", "gzip", DATE, LONG_BEFORE, "none"]),
         st.text(max_size=10),
     ),
 )
 
 
 @given(st.none() | st.sampled_from([HALF, WHOLE, BY_DATE, OF_UNKNOWN_LENGTH]), st.integers(0, 999), FIELDS)
-def test_octets_are_never_joined_without_proof(
-    point: ResumePoint | None, status: int, headers: dict[str, str]
-) -> None:
+def test_octets_are_never_joined_without_proof(point: ResumePoint | None, status: int, headers: dict[str, str]) -> None:
     """Whatever a server answers: APPEND only for a 206 that starts where we are, of what we know."""
     step, reason, _ = resume_decision(point, status, headers)
     if step is Step.APPEND:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fetchd import jobs
 from fetchd.jobs.events import Event, ItemFinished, ItemRetried, ItemStarted, Progress, RunFinished, RunStarted
 from fetchd.jobs.exceptions import LedgerLockedError, ManifestError, SettingsError
 from fetchd.jobs.intake import derive_path
@@ -22,6 +24,7 @@ from fetchd.jobs.items import Result
 from fetchd.jobs.ledger import LedgerReader, State
 from fetchd.jobs.run import Run, run
 from fetchd.jobs.settings import RunSettings
+from tests.support.cancelling import cancelled_in_each_turn
 from tests.support.raw_server import PeerLeft, RawConnection, Request, response
 from tests.support.runs import Ran, files_below, prepare, rows_of, run_lines
 from tests.support.sites import Page, Site, broken_off
@@ -565,6 +568,38 @@ async def test_a_run_that_is_cancelled_keeps_what_is_done(tmp_path: Path) -> Non
             await executing
         site.pages["/b"] = page("b")
         assert (await run_lines(tmp_path, lines)).results == {1: "skipped: done", 2: "done"}
+
+
+@pytest.mark.slow
+async def test_cancelled_in_any_turn_it_leaves_nothing_behind_but_what_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it starts, works, and ends: no task, no thread, no lock; and the next run does what is left."""
+    monkeypatch.setattr("fetchd.jobs.recorder.GATHER_S", 0.0)
+    source = str(Path(jobs.__file__).parent)
+    site = Site({"/a": page("a"), "/b": page("b"), "/large": WHOLE})
+    threads, folders = set(threading.enumerate()), [tmp_path]
+    async with site.serve() as server:
+        lines = [server.url(target) for target in ("/a", "/large", "/b", "/no")]
+
+        async def execute() -> None:
+            folders.append(tmp_path / str(len(folders)))
+            folders[-1].mkdir()
+            running, ran = prepare(folders[-1], lines)
+            ran.summary = await running.execute()
+            ran.check()
+
+        async for k in cancelled_in_each_turn(execute):
+            assert not [task for task in asyncio.all_tasks() if source in repr(task)], k
+            assert not [t for t in set(threading.enumerate()) - threads if t.name.startswith("fetchd-recorder")], k
+            if k == 0:
+                continue  # it had not begun
+            files = files_below(folders[-1] / "out")
+            whole = {data for path, data in files.items() if not path.endswith(".part")}
+            assert whole <= {b"content of a", b"content of b", LARGE}, k
+            again = await run_lines(folders[-1], lines)
+            assert again.summary.done + again.summary.skipped == 3, k
+        assert k > 10
 
 
 # What cannot be run

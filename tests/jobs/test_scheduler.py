@@ -90,11 +90,7 @@ class World:
                 self.read(lines)
             self.failed += [(self.now, item, failure) for item, failure in self.scheduler.take_given_up()]
             self.busy.append((self.now, self.scheduler.in_flight))
-            times = [
-                time
-                for time in (self.scheduler.wake_at(), flying[0][0] if flying else None)
-                if time is not None
-            ]
+            times = [time for time in (self.scheduler.wake_at(), flying[0][0] if flying else None) if time is not None]
             if not times:
                 return
             self.now = max(self.now, min(times))
@@ -232,9 +228,7 @@ def test_items_of_a_dead_host_say_why_they_were_not_attempted() -> None:
     world.run(items("hole", 9))
     by_line = {item.line: failure for _, item, failure in world.failed}
     assert by_line[8].failure_class is FailureClass.TIMEOUT_CONNECT
-    assert by_line[8].message == (
-        "not attempted: the host does not answer (connecting took longer than 30 s)"
-    )
+    assert by_line[8].message == ("not attempted: the host does not answer (connecting took longer than 30 s)")
     assert {failure.message for failure in by_line.values()} == {
         by_line[8].message,
         by_line[8].message.replace("attempted", "attempted again"),
@@ -360,9 +354,7 @@ def test_retry_after_of_an_answer_that_is_no_failure_gates_the_host_too() -> Non
     assert len(start_all(scheduler, 10.0)) == 2
 
 
-@pytest.mark.parametrize(
-    ("failure_class", "status"), [(FailureClass.HTTP_5XX, 500), (FailureClass.REDIRECT, 302)]
-)
+@pytest.mark.parametrize(("failure_class", "status"), [(FailureClass.HTTP_5XX, 500), (FailureClass.REDIRECT, 302)])
 def test_retry_after_of_any_failure_gates_the_host(failure_class: FailureClass, status: int) -> None:
     """Also where the class alone would not slow the host."""
     scheduler = a_scheduler(per_host=1)

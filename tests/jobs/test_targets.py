@@ -180,9 +180,7 @@ def test_the_parts_agree_with_yarl(text: str) -> None:
 
 def test_urls_of_one_host_share_the_text_of_its_key() -> None:
     """A window of 100,000 items holds one string a host, not one an item."""
-    assert (
-        parse_target("http://shared.example/1").host_key is parse_target("http://shared.example/2").host_key
-    )
+    assert parse_target("http://shared.example/1").host_key is parse_target("http://shared.example/2").host_key
 
 
 def test_the_cache_of_origins_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,7 @@ from tests.support.raw_server import PeerLeft, RawConnection, raw_server, reply_
 GET = b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
 CHUNKED = (
-    b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nX-T: 1\r\n\r\n"
+    b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nX-T: 1\r\n\r\n"
 )
 
 pytestmark = pytest.mark.usefixtures("no_leaked_fds")
@@ -41,9 +40,7 @@ async def talk(port: int, data: bytes, tls: ssl.SSLContext | None = None) -> byt
     ("octets", "method", "target", "body"),
     [(GET, "GET", "/a?b", b""), (POST, "POST", "/", b"abc"), (CHUNKED, "PUT", "/", b"abcd")],
 )
-async def test_a_request_is_read_with_its_content(
-    octets: bytes, method: str, target: str, body: bytes
-) -> None:
+async def test_a_request_is_read_with_its_content(octets: bytes, method: str, target: str, body: bytes) -> None:
     """Content by length and by chunks; what was read is recorded."""
     async with raw_server(reply_with(response(body=b"yes"))) as server:
         assert await talk(server.port, octets) == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
@@ -186,9 +183,7 @@ async def test_the_head_can_be_answered_before_the_content_is_read() -> None:
 async def test_tls_is_served_in_the_version_asked_for(version: ssl.TLSVersion | None) -> None:
     """A body of many records arrives whole, and the end is announced by the farewell."""
     body = bytes(range(256)) * 1024
-    async with raw_server(
-        reply_with(response(body=body), close=True), tls=certs.server_context(version)
-    ) as server:
+    async with raw_server(reply_with(response(body=body), close=True), tls=certs.server_context(version)) as server:
         assert (await talk(server.port, GET, certs.client_context())).endswith(body)
         assert server.url("/x") == f"https://127.0.0.1:{server.port}/x"
 

@@ -38,9 +38,7 @@ def missing_fetchd_run() -> str:
 @functools.cache
 def missing_fetchd_client() -> str:
     """Return why ``fetchd.client`` cannot be measured, empty when it can."""
-    return (
-        "" if _answers([sys.executable, "-c", "from fetchd.client import ClientSession"]) else NOT_AVAILABLE
-    )
+    return "" if _answers([sys.executable, "-c", "from fetchd.client import ClientSession"]) else NOT_AVAILABLE
 
 
 def missing_program(name: str) -> str:
