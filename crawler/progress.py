@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Final, Protocol
 from .words import duration, number, octets, printable, rate
 
 if TYPE_CHECKING:
-    from rich.live import Live
     from rich.constrain import Constrain
+    from rich.live import Live
 
     from fetchd.jobs.events import Snapshot
 
