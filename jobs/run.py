@@ -75,11 +75,18 @@ async def run(settings: RunSettings, on_event: OnEvent | None = None) -> Summary
 
 
 class Run:
-    """One run; for callers who want to stop it. ``execute`` once."""
+    """One run; for callers who want to stop it. ``execute`` once.
 
-    def __init__(self, settings: RunSettings, on_event: OnEvent | None = None) -> None:
+    Args:
+        settings: What to do.
+        on_event: Called with each event as it happens, in the loop's thread; it must not block. None for nobody.
+        tell_all: False leaves out the events of items that start, are done or are skipped: 5 us of each item's 70.
+    """
+
+    def __init__(self, settings: RunSettings, on_event: OnEvent | None = None, *, tell_all: bool = True) -> None:
         self._settings = settings
         self._on_event = on_event
+        self._on_each = on_event if tell_all else None
         self._done = 0
         self._counts: Counter[Result] = Counter()  # of all other results
         self._failures: Counter[FailureClass] = Counter()
@@ -298,8 +305,8 @@ class Run:
     async def _try(self, item: Item) -> None:
         """One attempt and what follows from it."""
         started = time.time()
-        if self._on_event is not None:
-            self._on_event(ItemStarted(item))
+        if self._on_each is not None:
+            self._on_each(ItemStarted(item))
         try:
             fetched = await self._transfer.attempt(item)
         except AttemptFailedError as exc:
@@ -331,11 +338,11 @@ class Run:
                 self._finish(Outcome(item, Result.FAILED, failure, seconds=row.seconds, status=fetched.status))
                 return
             self._done += 1
-            if self._on_event is None:
-                return  # hot path: nobody looks at the outcome
+            if self._on_each is None:
+                return
             status, seconds = fetched.status, row.seconds
             outcome = Outcome(item, Result.DONE, None, fetched.size, seconds, status, fetched.final_url)
-            self._on_event(ItemFinished(outcome))
+            self._on_each(ItemFinished(outcome))
 
         self._recorder.put(Entry(row, fetched.data, fetched.modified, on_recorded))
 
@@ -414,8 +421,9 @@ class Run:
             self._failures[outcome.failure.failure_class] += 1
         elif outcome.result is Result.SKIPPED:
             self._skips[outcome.reason] += 1
-        if self._on_event is not None:
-            self._on_event(ItemFinished(outcome))
+        on_event = self._on_event if outcome.failure is not None else self._on_each
+        if on_event is not None:
+            on_event(ItemFinished(outcome))
 
     def _fail_locally(self, exc: LocalFailureError) -> None:
         if self._local_failure is None:

@@ -9,6 +9,7 @@ Lives here: what of a run is told to whom. Not here: what the words are (``words
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from typing import Final
@@ -43,6 +44,8 @@ def run_manifest(raw: RawRun) -> int:
         return ExitCode.USAGE
     reporter = Reporter(order)
     try:
+        # What was imported lives as long as the process: the collector need not walk it again and again.
+        gc.freeze()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             summary, signal_number = runner.run(_execute(order, reporter))
     except JobError as exc:
@@ -57,7 +60,7 @@ def run_manifest(raw: RawRun) -> int:
 
 
 async def _execute(order: RunOrder, reporter: Reporter) -> tuple[Summary, int | None]:
-    run = Run(order.settings, reporter.on_event)
+    run = Run(order.settings, reporter.on_event, tell_all=order.json)
 
     def stop(_: int) -> None:
         reporter.stopping()
