@@ -723,6 +723,33 @@ def test_chunks_that_leave_the_framing_in_doubt_are_refused(chunks: bytes) -> No
     assert str(error).startswith("bad chunked content: ")
 
 
+SCRAPS = [b"\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"\n", b"\r", b" ", b":", b";", b"0", b"\0", b"\xff", b"5\r\nhello\r\n"]
+SCRAPS += [
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: close\r\n",
+    head(status="HTTP/1.1 100 C"),
+]
+EDITS = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 6), st.sampled_from(SCRAPS) | st.just(b"")), max_size=3)
+
+
+@given(st.sampled_from(list(REPLIES.values())), EDITS, st.integers(0, 300))
+def test_any_octets_are_accepted_or_refused_alike_however_they_come(
+    reply: Reply, edits: list[tuple[int, int, bytes]], cut: int
+) -> None:
+    """A reply that was tampered with ends well or with an error of ours; which one may depend on what is seen first."""
+    octets = reply.octets
+    for place, count, scrap in edits:
+        octets = octets[:place] + scrap + octets[place + count :]
+    told = [
+        events(pieces, reply.method, eof=True) for pieces in ([octets], by_octet(octets), [octets[:cut], octets[cut:]])
+    ]
+    for other in told[1:]:
+        assert (told[0].ended, bool(told[0].error)) == (other.ended, bool(other.error))
+        if told[0].ended:
+            assert told[0]._replace(reusable=None) == other._replace(reusable=None)
+
+
 # Limits
 
 
