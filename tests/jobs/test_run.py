@@ -205,11 +205,10 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path, monkeypatch: pytes
         running, ran = prepare(tmp_path, [server.url("/a")])
 
         def listen(event: Event) -> None:
-            ran.events.append(event)
             if isinstance(event, Progress) and event.snapshot.bytes >= HALF:
                 told.set()
 
-        running._on_event = listen
+        ran.then = listen
         ran.summary = await running.execute()
     ran.check()
     during = [event.snapshot for event in ran.events if isinstance(event, Progress)][:-1]
@@ -346,14 +345,13 @@ async def test_an_item_that_loses_its_path_does_not_free_the_path(tmp_path: Path
                 running, ran = prepare(tmp_path, b"", manifest="-")
 
                 def listen(event: Event) -> None:
-                    ran.events.append(event)
                     if isinstance(event, ItemFinished) and event.outcome.result is Result.FAILED:
                         os.write(writer, f"{server.url('/a/')}\n".encode())
                     elif isinstance(event, ItemFinished) and event.outcome.result is Result.SKIPPED:
                         recorded.set()
                         os.close(writer)
 
-                running._on_event = listen
+                ran.then = listen
                 os.write(writer, f"{server.url('/a/')}\n{server.url('/a/index.html')}\n".encode())
                 ran.summary = await running.execute()
         finally:
@@ -448,7 +446,6 @@ async def test_standard_input_is_read_as_it_comes(tmp_path: Path) -> None:
             left = iter(range(1, 5))
 
             def listen(event: Event) -> None:
-                ran.events.append(event)
                 if isinstance(event, ItemFinished):
                     n = next(left, None)
                     if n is None:
@@ -456,7 +453,7 @@ async def test_standard_input_is_read_as_it_comes(tmp_path: Path) -> None:
                     else:
                         os.write(writer, f"{server.url(f'/{n}')}\n".encode())
 
-            running._on_event = listen
+            ran.then = listen
             os.write(writer, f"{server.url('/0')}\n".encode())
             ran.summary = await running.execute()
         os.close(reader)
@@ -480,15 +477,14 @@ async def test_a_run_that_waits_for_standard_input_can_be_stopped(tmp_path: Path
 # Stopped
 
 
-def _stopping_at(running: Run, ran: Ran, count: int) -> None:
+def _stop_at(running: Run, ran: Ran, count: int) -> None:
     """Have the run stopped by its listener at the *count*-th event."""
 
     def listen(event: Event) -> None:
-        ran.events.append(event)
         if len(ran.events) == count:
             running.stop()
 
-    running._on_event = listen
+    ran.then = listen
 
 
 @pytest.mark.slow
@@ -502,7 +498,7 @@ async def test_stopped_at_any_event_it_adds_up_and_goes_on(tmp_path: Path) -> No
         async with site.serve() as server:
             lines = [*(server.url(target) for target in pages), server.url("/no"), "bad"]
             running, ran = prepare(folder, lines, concurrency=2)
-            _stopping_at(running, ran, count)
+            _stop_at(running, ran, count)
             ran.summary = await running.execute()
             ran.check()
             done = {outcome.item.url for outcome in ran.outcomes if outcome.result is Result.DONE}
@@ -646,15 +642,14 @@ async def test_a_manifest_that_breaks_down_in_the_middle_ends_the_run(
     site = Site({"/a": page("a")})
     async with site.serve() as server:
         lines = [server.url("/a")]
-        running, ran = prepare(tmp_path, lines)
+        manifest = f"{lines[0]}\n" + "# comment\n" * 10_000
+        running, ran = prepare(tmp_path, manifest.encode())
 
         def read(fd: int, count: int) -> bytes:
             if count == 256 * 1024 and ran.outcomes:
                 raise OSError(5, "Input/output error")
             return real_read(fd, 20) if count == 256 * 1024 else real_read(fd, count)
 
-        real_path = running._settings.manifest
-        Path(real_path).write_text(f"{lines[0]}\n" + "# comment\n" * 10_000)
         monkeypatch.setattr("os.read", read)
         with pytest.raises(ManifestError, match="input/output error"):
             await running.execute()
@@ -683,11 +678,10 @@ async def test_a_listener_that_raises_ends_the_run_in_order(
         running, ran = prepare(tmp_path, lines)
 
         def listen(event: Event) -> None:
-            ran.events.append(event)
             if isinstance(event, at):
                 raise ZeroDivisionError
 
-        running._on_event = listen
+        ran.then = listen
         with pytest.raises(ZeroDivisionError):
             await running.execute()
         again = await run_lines(tmp_path, lines)

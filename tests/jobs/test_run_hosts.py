@@ -232,11 +232,10 @@ async def test_the_window_bounds_what_is_read_of_one_host(tmp_path: Path, window
         running, ran = prepare(tmp_path, lines, window=window, per_host=1, concurrency=4)
 
         def listen(event: Event) -> None:
-            ran.events.append(event)
             if isinstance(event, ItemStarted) and len(ran.started) == 600:
                 running.stop()
 
-        running._on_event = listen
+        ran.then = listen
         ran.summary = await running.execute()
     ran.check()
     assert max(reached) <= window + 512 + 1

@@ -7,7 +7,7 @@ item read has one end and no more, the summary adds up, and what it says is what
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,18 @@ class Ran:
     Attributes:
         summary: What it returned.
         events: All of them, in order.
+        then: What else is called with each event, None for nothing; the test sets it.
     """
 
     summary: Summary = field(default_factory=Summary)
     events: list[Event] = field(default_factory=list)
+    then: Callable[[Event], None] | None = None
+
+    def listen(self, event: Event) -> None:
+        """Take an event; this is what the run calls."""
+        self.events.append(event)
+        if self.then is not None:
+            self.then(event)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -92,7 +100,7 @@ def prepare(folder: Path, lines: Iterable[str] | bytes, **settings: Any) -> tupl
     manifest.write_bytes(octets)
     ran = Ran()
     chosen: dict[str, Any] = {"manifest": str(manifest), "output": folder / "out", **settings}
-    return Run(RunSettings(**chosen), ran.events.append), ran
+    return Run(RunSettings(**chosen), ran.listen), ran
 
 
 async def run_lines(folder: Path, lines: Iterable[str] | bytes, **settings: Any) -> Ran:
