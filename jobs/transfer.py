@@ -122,7 +122,7 @@ class Transfer:
             failure = Failure(classify(exc), str(exc), status[0] if status else None)
             raise AttemptFailedError(failure) from exc
         except TimeoutError as exc:
-            if not scope.expired():
+            if self._timeout is None or not scope.expired():
                 raise
             message = f"the attempt took longer than {self._timeout:g} s"
             raise AttemptFailedError(
