@@ -52,6 +52,8 @@ __all__ = ["Run", "run"]
 TEMPLATE: Final = "{host}/{path}"
 # Free retries of an item whose host asks for less (429, 503 ...) or cannot be reached, before it fails after all.
 MAX_FREE_RETRIES: Final = 20
+# Seconds after the first of them: who asks for an hour twenty times is not waited for until tomorrow.
+MAX_FREE_S: Final = 3600.0
 # Seconds between two Progress events.
 PROGRESS_S: Final = 0.5
 
@@ -97,6 +99,8 @@ class Run:
         self._local_failure: str | None = None
         self._fault: BaseException | None = None  # what ended the run and should not happen
         self._manifest_done = False
+        self._free_since: dict[Item, float] = {}  # when an item failed for the first time without its being counted
+        self._transfer: Transfer | None = None  # until it begins
         self._slots: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -124,10 +128,14 @@ class Run:
             in_flight=scheduler.in_flight,
             queued=scheduler.queued,
             delayed=scheduler.delayed,
-            bytes=self._transfer.received,
+            bytes=self._bytes,
             manifest_done=self._manifest_done,
             slow_hosts=tuple(scheduler.longest_queues(3)),
         )
+
+    @property
+    def _bytes(self) -> int:
+        return 0 if self._transfer is None else self._transfer.received
 
     async def execute(self) -> Summary:
         """Do the run; see ``run``."""
@@ -153,6 +161,7 @@ class Run:
         ledger.begin_run(settings.manifest, time.time())
         self._recorder = Recorder(ledger, recorder_folder, self._pump)
         self._transfer = Transfer(session, folder, self._note_partial, settings.timeout)
+        self._attempt = self._transfer.attempt
         self._intake = Intake(
             on_collision=settings.on_collision,
             run=ledger.run,
@@ -308,7 +317,7 @@ class Run:
         if self._on_each is not None:
             self._on_each(ItemStarted(item))
         try:
-            fetched = await self._transfer.attempt(item)
+            fetched = await self._attempt(item)
         except AttemptFailedError as exc:
             self._attempt_failed(item, exc.failure, started)
         except PolicyError as exc:
@@ -327,6 +336,8 @@ class Run:
 
     def _fetched(self, item: Item, fetched: Fetched, started: float) -> None:
         self._scheduler.done(item, self._loop.time())
+        if item.throttles:
+            del self._free_since[item]
         row = self._row(item, State.FINISHING, started)
         row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
 
@@ -354,8 +365,7 @@ class Run:
             item.attempts += 1
         else:
             item.throttles += 1
-        tries_left = item.attempts <= self._settings.retries and item.throttles <= MAX_FREE_RETRIES
-        if not judged.retry or not tries_left:
+        if not judged.retry or not self._has_tries_left(item, now):
             self._scheduler.done(item, now, failure)
             self._record_failure(item, failure, started)
             return
@@ -364,7 +374,13 @@ class Run:
         self._scheduler.retry(item, now, failure, delay)
         self._emit(ItemRetried(item, failure, delay, now))
 
+    def _has_tries_left(self, item: Item, now: float) -> bool:
+        if item.attempts > self._settings.retries or item.throttles > MAX_FREE_RETRIES:
+            return False
+        return not item.throttles or now - self._free_since.setdefault(item, now) < MAX_FREE_S
+
     def _record_failure(self, item: Item, failure: Failure, started: float) -> None:
+        self._free_since.pop(item, None)
         row = self._row(item, State.FAILED, started)
         row.status, row.failure_class, row.message = failure.status, failure.failure_class.value, failure.message
         if item.resume is not None and item.resume.offset:
@@ -461,7 +477,7 @@ class Run:
             invalid=self._counts[Result.INVALID],
             left=self._read - ended,
             unread=not self._manifest_done,
-            bytes=self._transfer.received,
+            bytes=self._bytes,
             seconds=time.monotonic() - self._started_at,
             failures=dict(self._failures),
             skip_reasons=dict(self._skips),

@@ -17,7 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchd import jobs
-from fetchd.jobs.events import Event, ItemFinished, ItemRetried, ItemStarted, Progress, RunFinished, RunStarted
+from fetchd.jobs.events import (
+    Event,
+    ItemFinished,
+    ItemRetried,
+    ItemStarted,
+    Progress,
+    RunFinished,
+    RunStarted,
+    Snapshot,
+)
 from fetchd.jobs.exceptions import LedgerLockedError, ManifestError, SettingsError
 from fetchd.jobs.intake import derive_path
 from fetchd.jobs.items import Result
@@ -215,6 +224,31 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path, monkeypatch: pytes
     assert {snapshot.in_flight for snapshot in during} == {1}
     assert during[-1].bytes == HALF
     assert ran.summary.bytes == len(LARGE)
+
+
+async def test_who_does_not_want_all_is_told_of_what_went_wrong(tmp_path: Path, at_once: None) -> None:
+    """A display has no use for an event an item; failures, retries and progress it gets."""
+    (tmp_path / "list").write_text("")
+    async with Site({"/a": page("a"), "/b": [response(500), page("b")]}).serve() as server:
+        (tmp_path / "list").write_text("".join(f"{server.url(target)}\n" for target in ("/a", "/b", "/c", "/a")))
+        events: list[Event] = []
+        settings = RunSettings(manifest=str(tmp_path / "list"), output=tmp_path / "out")
+        summary = await Run(settings, events.append, tell_all=False).execute()
+    assert [type(event) for event in events if not isinstance(event, Progress)] in (
+        [RunStarted, ItemRetried, ItemFinished, RunFinished],
+        [RunStarted, ItemFinished, ItemRetried, RunFinished],
+    )
+    assert (summary.done, summary.failed, summary.skipped) == (2, 1, 1)
+
+
+async def test_a_run_that_has_not_begun_has_done_nothing(tmp_path: Path) -> None:
+    """It can be asked, and stopped, at any time; then it reads nothing and says so."""
+    running, ran = prepare(tmp_path, ["bad"])
+    assert running.snapshot() == Snapshot()
+    running.stop()
+    ran.summary = await running.execute()
+    ran.check()
+    assert (ran.summary.read, ran.summary.unread, ran.summary.stopped_by) == (0, True, "signal")
 
 
 async def test_a_run_needs_no_listener(tmp_path: Path) -> None:

@@ -141,6 +141,18 @@ async def test_throttling_uses_up_no_attempts_but_ends(tmp_path: Path, monkeypat
     assert site.asked == {"/a": 3, "/b": 3}
 
 
+async def test_throttling_is_waited_for_no_longer_than_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here a twentieth of a second, from the first refusal on."""
+    monkeypatch.setattr("fetchd.jobs.run.MAX_FREE_S", 0.05)
+    monkeypatch.setattr("fetchd.jobs.hosts.THROTTLE_WAITS", (0.01, 0.02))
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    site = Site({"/a": response(503)})
+    async with site.serve() as server:
+        ran = await run_lines(tmp_path, [server.url("/a")])
+    assert ran.results == {1: "failed: http-5xx"}
+    assert 2 <= site.asked["/a"] < 20
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("as_date", [False, True])
