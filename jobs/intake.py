@@ -4,8 +4,9 @@ Every line leaves here as exactly one of: an item for the scheduler, or an outco
 Lives here: identity, duplicates, collisions, what an entry of the ledger means for an item. Not here: reading
 (``manifests``), the ledger's look-ups (given as values), fetching.
 
-Identity. An item is its URL and its path. Two lines with both the same are one item, the second a duplicate; the same
-path for different URLs is a collision. What is known of a path: ``claims`` holds what is in memory (waiting, in flight,
+Identity. An item is its URL and its path; the URL without its fragment, which is never sent (RFC 9110 section 7.1),
+and without userinfo. Two lines with both the same are one item, the second a duplicate; the same path for different
+URLs is a collision. What is known of a path: ``claims`` holds what is in memory (waiting, in flight,
 ended and not yet recorded), the ledger everything else, so that memory follows the window and not the manifest.
 """
 
@@ -109,12 +110,15 @@ class Intake:
                 item = Item(line.text, line.number)
                 admitted.outcomes.append(_invalid(item, line.reason))
                 continue
+            url = line.url
             try:
-                target = parse_target(line.url)
+                target = parse_target(url)
             except ValueError as exc:
-                admitted.outcomes.append(_invalid(Item(line.url, line.number), str(exc)))
+                admitted.outcomes.append(_invalid(Item(url, line.number), str(exc)))
                 continue
-            item = Item(line.url, line.number, None, target.scheme, target.host_key, safe_path(target))
+            if "#" in url:
+                url = url.partition("#")[0]
+            item = Item(url, line.number, None, target.scheme, target.host_key, safe_path(target))
             self._claim(item)
             items.append(item)
         return items

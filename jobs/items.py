@@ -32,7 +32,7 @@ class Item:
     A slotted object of about 130 octets, because a window holds 100,000 of them.
 
     Attributes:
-        url: The URL exactly as the manifest has it, blanks around it stripped.
+        url: The URL exactly as the manifest has it, but for blanks around it and its fragment.
         line: Line in the manifest, from 1; it informs, it does not identify.
         name: Output name the manifest gives, relative to the output folder; None when it gives none.
         scheme: ``http`` or ``https``; empty until the URL was looked at.
@@ -41,7 +41,8 @@ class Item:
         attempts: Mutable. Attempts that failed and count.
         throttles: Mutable. Attempts that failed and do not count (see ``failures.Verdict.counts``).
         row: Mutable. Row of the ledger, 0 while there is none.
-        resume: Mutable. Where the body goes on, None to fetch it whole.
+        resume: Mutable. Where the body goes on. None to fetch it whole; so too at offset 0, where it says that the
+            ledger may still have a validator for the octets that are to be replaced.
     """
 
     url: str

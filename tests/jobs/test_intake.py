@@ -189,6 +189,8 @@ def test_a_finished_body_that_is_gone_is_fetched_whole() -> None:
     [
         ("error", (OTHER, OTHER, OTHER), ["fetch h/b", *["skipped: duplicate"] * 2]),
         ("error", (OTHER, "http://me:secret@h/b"), ["fetch h/b", "skipped: duplicate"]),
+        ("error", (OTHER, "http://h/b#x", "http://h/b#y"), ["fetch h/b", *["skipped: duplicate"] * 2]),
+        ("error", ("http://h/b#x", OTHER), ["fetch h/b", "skipped: duplicate"]),
         ("error", (FOLDER, INDEX), ["fetch h/a/index.html", "failed: policy"]),
         ("error", (FOLDER, INDEX, INDEX), ["fetch h/a/index.html", "failed: policy", "skipped: duplicate"]),
         ("error", (FOLDER, INDEX, FOLDER), ["fetch h/a/index.html", "failed: policy", "skipped: duplicate"]),
