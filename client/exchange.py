@@ -491,7 +491,7 @@ class Exchange:
             if self.received > self._discard_until:
                 self._note(ClientPayloadError("the content that nobody wants is too long to keep the connection for"))
         elif self._decoder is None:
-            self.body.feed(data)
+            (self._buffer or self.body).feed(data)  # hot path: the property costs 60 ns a chunk
         else:
             self._coded.append(data)
 
