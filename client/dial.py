@@ -124,7 +124,7 @@ async def open_channel(
         tls = await _handshake(loop, sock, context, host.rstrip("."))
     except ssl.SSLCertVerificationError as exc:
         raise ClientConnectorCertificateError(host, port, (exc,)) from exc
-    except (OSError, ValueError) as exc:  # ValueError: a host that cannot stand in a certificate
+    except OSError as exc:
         raise ClientConnectorSSLError(host, port, (exc,)) from exc
     return TLSChannel(loop, tls)
 

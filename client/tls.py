@@ -64,7 +64,7 @@ def keep_truncation_visible(context: ssl.SSLContext) -> None:
 def is_truncation(exc: OSError) -> bool:
     """Whether *exc* says that the peer ended TLS without its close_notify, in the words of any OpenSSL 1.1 or 3."""
     return isinstance(exc, ssl.SSLEOFError) or (
-        isinstance(exc, ssl.SSLError) and exc.reason == "UNEXPECTED_EOF_WHILE_READING"
+        isinstance(exc, ssl.SSLError) and getattr(exc, "reason", "") == "UNEXPECTED_EOF_WHILE_READING"
     )
 
 

@@ -11,12 +11,12 @@ import asyncio
 import itertools
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from fetchd.client import ClientSession, TCPConnector, UnixConnector
+from fetchd.client import BaseConnector, ClientSession, ServerDisconnectedError, TCPConnector, UnixConnector, request
 from fetchd.client.resolver import AddrInfo
 from tests.support import certs
 from tests.support.cancelling import Moment, cancelled_at_each_await, cancelled_in_each_turn
@@ -81,11 +81,23 @@ async def origin(conn: RawConnection) -> None:
 class World:
     """A session on a server, and what must hold of both."""
 
-    def __init__(self, session: ClientSession, connector: TCPConnector | UnixConnector, server: RawServer) -> None:
+    def __init__(
+        self,
+        session: ClientSession,
+        connector: BaseConnector,
+        server: RawServer,
+        *,
+        host: str | None = None,
+    ) -> None:
         self.session = session
         self.connector = connector
-        self.server = server
+        self._server = server
+        self._host = host
         self._probes = itertools.count()
+
+    def url(self, path: str) -> str:
+        """The URL of *path* on the server."""
+        return self._server.url(path, host=self._host)
 
     async def check(self, when: object) -> None:
         """No slot is lost, and the next request gets its own answer."""
@@ -93,7 +105,7 @@ class World:
         assert self.connector.open_count == self.connector.idle_count, seen
         for _ in range(2):
             path = f"/probe/{next(self._probes)}"
-            async with asyncio.timeout(5), self.session.get(self.server.url(path)) as reply:
+            async with asyncio.timeout(5), self.session.get(self.url(path)) as reply:
                 assert await reply.read() == path.encode(), seen
 
 
@@ -122,13 +134,18 @@ Scenario = Callable[[World, Path], Awaitable[None]]
 
 async def read(world: World, folder: Path) -> None:
     """Connect, send, wait for the head, read."""
-    async with world.session.get(world.server.url("/late/1")) as reply:
+    async with world.session.get(world.url("/late/1")) as reply:
         assert await reply.read() == b"/late/1"
+
+
+async def read_at_once(world: World, folder: Path) -> None:
+    """Connect, send, and read what is there a moment later."""
+    assert await _get(world, "/probe") == b"/probe"
 
 
 async def read_chunked_by_pieces(world: World, folder: Path) -> None:
     """Read chunked content as a stream."""
-    async with world.session.get(world.server.url("/chunked")) as reply:
+    async with world.session.get(world.url("/chunked")) as reply:
         pieces = [piece async for piece in reply.content.iter_chunked(7)]
     assert b"".join(pieces) == b"/chunked" * 20
 
@@ -136,7 +153,7 @@ async def read_chunked_by_pieces(world: World, folder: Path) -> None:
 async def read_large(world: World, folder: Path) -> None:
     """Read more than the buffers hold, pausing in between."""
     received = 0
-    async with world.session.get(world.server.url("/large")) as reply:
+    async with world.session.get(world.url("/large")) as reply:
         while piece := await reply.content.readany():
             received += len(piece)
             await _turns(3)
@@ -145,33 +162,33 @@ async def read_large(world: World, folder: Path) -> None:
 
 async def save(world: World, folder: Path) -> None:
     """Save a body by the loop and by a worker."""
-    async with world.session.get(world.server.url("/large")) as reply:
+    async with world.session.get(world.url("/large")) as reply:
         assert await reply.save(folder / "saved") == len(LARGE)
     assert (folder / "saved").read_bytes() == LARGE
 
 
 async def save_chunked(world: World, folder: Path) -> None:
     """Save a body that passes through the reader."""
-    async with world.session.get(world.server.url("/chunked")) as reply:
+    async with world.session.get(world.url("/chunked")) as reply:
         await reply.save(folder / "saved")
     assert (folder / "saved").read_bytes() == b"/chunked" * 20
 
 
 async def leave_unread(world: World, folder: Path) -> None:
     """Leave a response whose content is still to come: it is drained."""
-    async with world.session.get(world.server.url("/long/unread")):
+    async with world.session.get(world.url("/long/unread")):
         pass
 
 
 async def follow(world: World, folder: Path) -> None:
     """Follow a redirection whose content comes slowly."""
-    async with world.session.get(world.server.url("/hop")) as reply:
+    async with world.session.get(world.url("/hop")) as reply:
         assert await reply.text() == "/late/hop"
 
 
 async def upload(world: World, folder: Path) -> None:
     """Send more than the buffers hold to a peer that is slow to take it."""
-    async with world.session.put(world.server.url("/up"), data=UPLOAD) as reply:
+    async with world.session.put(world.url("/up"), data=UPLOAD) as reply:
         assert await reply.read() == b"/up %d" % len(UPLOAD)
 
 
@@ -179,7 +196,7 @@ async def upload_file(world: World, folder: Path) -> None:
     """Send a file, read by worker threads."""
     (folder / "file").write_bytes(UPLOAD)
     with (folder / "file").open("rb") as file:
-        async with world.session.post(world.server.url("/up"), data=file) as reply:
+        async with world.session.post(world.url("/up"), data=file) as reply:
             assert await reply.read() == b"/up %d" % len(UPLOAD)
 
 
@@ -191,31 +208,27 @@ async def upload_chunked(world: World, folder: Path) -> None:
             yield b"piece"
             await _turns(2)
 
-    async with world.session.post(world.server.url("/up"), data=pieces()) as reply:
+    async with world.session.post(world.url("/up"), data=pieces()) as reply:
         assert await reply.read() == b"/up 20"
 
 
 async def relay(world: World, folder: Path) -> None:
     """Send the content of another response."""
-    async with (
-        world.session.get(world.server.url("/chunked")) as source,
-        world.session.put(world.server.url("/up"), data=source.content) as reply,
-    ):
+    get, put = world.session.get, world.session.put
+    async with get(world.url("/chunked")) as source, put(world.url("/up"), data=source.content) as reply:
         assert await reply.read() == b"/up 160"
 
 
-async def wait_for_slot(world: World, folder: Path) -> None:
-    """Wait for the one connection that another request has."""
-    first = asyncio.create_task(_get(world, "/late/first"))
-    await asyncio.sleep(0)
-    try:
-        assert await _get(world, "/late/second") == b"/late/second"
-    finally:
-        assert await first == b"/late/first"
+async def crowd(world: World, folder: Path) -> None:
+    """More requests than connections: some wait for those of the others, and all are cancelled together."""
+    paths = [f"/late/{number}" for number in range(5)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_get(world, path)) for path in paths]
+    assert [task.result() for task in tasks] == [path.encode() for path in paths]
 
 
 async def _get(world: World, path: str) -> bytes:
-    async with world.session.get(world.server.url(path)) as reply:
+    async with world.session.get(world.url(path)) as reply:
         return await reply.read()
 
 
@@ -231,11 +244,13 @@ SCENARIOS = [
     upload_file,
     upload_chunked,
     relay,
+    crowd,
 ]
 
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-each_tls = pytest.mark.parametrize("tls", [None, certs.TLS_1_2, certs.TLS_1_3], ids=["plain", "tls1.2", "tls1.3"])
-both_moments = pytest.mark.parametrize("moment", list(Moment), ids=lambda moment: moment.value)
+each_moment = pytest.mark.parametrize(
+    "moment", [*Moment, None], ids=lambda moment: "each-turn" if moment is None else moment.value
+)
 
 
 async def _cancel_everywhere(world: World, scenario: Scenario, folder: Path, moment: Moment | None) -> int:
@@ -254,14 +269,166 @@ async def _cancel_everywhere(world: World, scenario: Scenario, folder: Path, mom
 
 
 @each_scenario
-@each_tls
-@pytest.mark.parametrize("moment", [*Moment, None], ids=lambda moment: "each-turn" if moment is None else moment.value)
+@pytest.mark.parametrize("tls", [None, certs.TLS_1_3], ids=["plain", "tls"])
+@each_moment
 async def test_cancelled_anywhere_a_request_leaves_nothing_behind(
     scenario: Scenario, tls: ssl.TLSVersion | None, moment: Moment | None, tmp_path: Path
 ) -> None:
-    """Whatever it waits for: connect, handshake, sending, head, content, disk, draining, the next hop."""
+    """Whatever it waits for: a slot, sending, the head, content, the disk, draining, the next hop."""
     server_tls = None if tls is None else certs.server_context(tls)
     connector = TCPConnector(limit=2) if tls is None else TCPConnector(limit=2, ssl_context=certs.client_context())
     async with raw_server(origin, tls=server_tls) as server, ClientSession(connector=connector) as session:
-        world = World(session, connector, server)
-        assert await _cancel_everywhere(world, scenario, tmp_path, moment) > 0
+        assert await _cancel_everywhere(World(session, connector, server), scenario, tmp_path, moment) > 0
+
+
+@pytest.mark.parametrize("way", ["address", "name", "unix", "tls1.2", "tls1.3", "own-resolver"])
+@each_moment
+async def test_cancelled_while_connecting_a_request_leaves_nothing_behind(
+    way: str, moment: Moment | None, tmp_path: Path
+) -> None:
+    """Resolving, each attempt of Happy Eyeballs, the handshake. Nothing is kept, so that each request connects."""
+    tls = certs.server_context(certs.TLS_1_2 if way == "tls1.2" else certs.TLS_1_3) if "tls" in way else None
+    unix = tmp_path / "socket" if way == "unix" else None
+    context = certs.client_context() if tls else None
+    connector: TCPConnector | UnixConnector
+    if unix is not None:
+        connector = UnixConnector(str(unix), force_close=True)
+    elif way == "own-resolver":
+        connector = TCPConnector(force_close=True)
+    else:
+        connector = TCPConnector(force_close=True, ssl_context=context, resolver=SlowResolver())
+    async with raw_server(origin, tls=tls, unix=unix) as server, ClientSession(connector=connector) as session:
+        world = World(session, connector, server, host=None if way == "address" else "localhost")
+        cancelled = await _cancel_everywhere(world, read_at_once, tmp_path, moment)
+        assert cancelled > (2 if way in ("name", "tls1.2", "tls1.3") else 0)
+        # What was cancelled in the server's backlog is seen by the server, if at all, before what comes later.
+        await server.until(lambda: server.open_connections == 0)
+
+
+async def test_a_request_without_connector_leaves_nothing_open(tmp_path: Path) -> None:
+    """``request()`` has nobody who would close anything for it."""
+    async with raw_server(origin) as server:
+
+        async def run() -> None:
+            async with request("get", server.url("/late/1")) as reply:
+                assert await reply.read() == b"/late/1"
+
+        for moment in Moment:
+            async for _ in cancelled_at_each_await(run, moment):
+                pass
+        await server.until(lambda: server.open_connections == 0)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 3, 5, 8, 13])
+async def test_wait_for_leaves_nothing_behind(milliseconds: int) -> None:
+    """A bound from outside, whenever it strikes, leaves the connector fit for use."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            if asked.target.startswith("/slow"):
+                await asyncio.sleep(0.002)
+                await conn.send_slowly(response(body=b"late" * 20), step=40, pause=0.002)
+            else:
+                await conn.send(response(body=asked.target.encode()))
+
+    async with raw_server(script) as server, TCPConnector(limit=1) as connector:
+
+        async def fetch() -> bytes:
+            async with request("get", server.url("/slow"), connector=connector) as reply:
+                return await reply.read()
+
+        for _ in range(5):
+            try:
+                assert await asyncio.wait_for(fetch(), milliseconds / 1000) == b"late" * 20
+            except TimeoutError:
+                pass
+            assert connector.open_count == connector.idle_count
+            reply = await asyncio.wait_for(request("get", server.url("/own"), connector=connector), 5)
+            assert await reply.read() == b"/own"
+
+
+async def test_wait_for_takes_the_request_itself() -> None:
+    """``wait_for(request(...))`` of the guide: a request is a coroutine, and a bound of nearly nothing is kept."""
+    async with raw_server(origin) as server, TCPConnector() as connector:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(request("get", server.url("/late/1"), connector=connector), 0.000_001)
+        task = asyncio.create_task(request("get", server.url("/late/2"), connector=connector))
+        assert await (await task).read() == b"/late/2"
+        assert (connector.open_count, connector.idle_count) == (1, 1)
+
+
+async def test_a_request_cancelled_before_its_first_step_never_begins() -> None:
+    """It takes nothing, and nothing is complained about."""
+    async with raw_server(origin) as server, ClientSession() as session:
+        task = asyncio.create_task(session.get(server.url("/late/1")))
+        task.cancel()
+        await asyncio.wait((task,))
+        assert task.cancelled()
+        assert (session.connector.open_count, server.accepted) == (0, 0)
+
+
+async def test_a_second_cancellation_during_the_cleanup_loses_nothing(tmp_path: Path) -> None:
+    """The worker that writes the file is waited for all the same: it uses descriptors of ours."""
+    async with raw_server(origin) as server, ClientSession() as session:
+
+        async def run() -> None:
+            async with session.get(server.url("/large")) as reply:
+                await reply.save(tmp_path / "saved")
+
+        for turns in range(8, 60, 3):
+            task = asyncio.create_task(run())
+            await _turns(turns)
+            while not task.done():
+                task.cancel()
+                await asyncio.sleep(0)
+            assert session.connector.open_count == session.connector.idle_count
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
+async def test_a_failure_in_the_turn_of_the_cancellation_is_not_complained_about(reused: bool) -> None:
+    """The peer leaves and the request is cancelled at once: the failure has nobody left to hear of it."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            if asked.target == "/leave":
+                return
+            await conn.send(response(body=asked.target.encode()))
+
+    async with raw_server(script) as server, ClientSession() as session:
+        world = World(session, session.connector, server)
+
+        async def run() -> None:
+            if reused:
+                await _get(world, "/stay")
+            with pytest.raises(ServerDisconnectedError):
+                await session.get(server.url("/leave"))
+
+        async for k in cancelled_at_each_await(run, Moment.WOKEN):
+            await world.check(k)
+
+
+async def test_the_source_of_an_upload_is_closed_when_the_request_is_cancelled() -> None:
+    """What the caller's generator holds is given back before the cancelled request ends."""
+    closed = []
+
+    async def source() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield bytes(100_000)
+        finally:
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    async def never_reads(conn: RawConnection) -> None:
+        await asyncio.Event().wait()
+
+    async with raw_server(never_reads) as server, ClientSession() as session:
+        pieces = source()
+        task = asyncio.create_task(session.put(server.url(), data=pieces))
+        await server.until(lambda: server.accepted == 1)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait((task,))
+        assert session.connector.open_count == 0
+        await pieces.aclose()
+        assert closed == [True]
