@@ -24,11 +24,12 @@ from tests.support.runs import rows_of
 
 _ROOT = Path(__file__).parents[2]
 
-# Runs a manifest; says when it begins. Given a number n and "before" or "after", it kills itself at the n-th call that
-# touches the disk and prints nothing more.
+# Runs a manifest, on the loop that the command takes; says when it begins. Given a number n and "before" or "after",
+# it kills itself at the n-th call that touches the disk and prints nothing more.
 _PROGRAM = """
-import asyncio, os, signal, sys
+import os, signal, sys
 from pathlib import Path
+import uvloop
 from fetchd.jobs import run as run_module
 from fetchd.jobs.events import RunStarted
 from fetchd.jobs.settings import RunSettings
@@ -60,7 +61,7 @@ def listen(event):
         print("started", flush=True)
 
 settings = RunSettings(manifest=manifest, output=output, concurrency=8, per_host=8)
-asyncio.run(run_module.run(settings, listen))
+uvloop.run(run_module.run(settings, listen))
 print("ended", flush=True)
 """
 
