@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack, cast
 
@@ -113,10 +114,9 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
 
 
 class _NothingToDo:
-    """An awaitable that is done."""
+    """An awaitable that is done. Hot path: a partial makes an empty iterator without a call of Python."""
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        return cast(Generator[Any, Any, None], iter(()))
+    __await__ = cast(Callable[[], Generator[Any, Any, None]], partial(iter, ()))
 
 
 _NOTHING_TO_DO: Final = _NothingToDo()
