@@ -109,6 +109,15 @@ class Channel:
             self._reading = True
             self._loop.add_reader(self.fd, self._on_readable)
 
+    def hear_of_failure(self) -> None:
+        """Call this after receiving when more is wanted: octets may stand before a failure that came with them.
+
+        uvloop tells of a socket that has failed once, and not again when one receives a part of what is there.
+        """
+        if self._reading and any(events & select.POLLERR for _, events in self._poller.poll(0)):
+            self.pause_reading()
+            self.resume_reading()
+
     @property
     def is_reading(self) -> bool:
         """Whether the reader is on."""

@@ -261,6 +261,7 @@ class Connection:
     async def _send_body(self, exchange: Exchange, pieces: AsyncGenerator[bytes, None], length: int | None) -> None:
         """Send *pieces*, chunked (RFC 9112 section 7.1) when their length is not known before."""
         sent = 0
+        exchange.is_sent = length == 0
         async for piece in pieces:
             sent += len(piece)
             if length is None:
@@ -270,6 +271,7 @@ class Connection:
             if sent > length:
                 break
             await self._send_all(exchange, piece)
+            exchange.is_sent = sent == length  # though the source may need a moment to say that it is at its end
         if length is None:
             await self._send_all(exchange, b"0\r\n\r\n")
         elif sent != length:
@@ -318,8 +320,10 @@ class Connection:
             if len(data) == RECV_BYTES:
                 self._recv_bytes = LARGE_RECV_BYTES
             exchange.receive(data)
-            if self._exchange is exchange and exchange.message is not None and not exchange.is_paused:
-                self._arm(self._timeout.idle_read, IdleReadTimeoutError)
+            if self._exchange is exchange:
+                if exchange.message is not None and not exchange.is_paused:
+                    self._arm(self._timeout.idle_read, IdleReadTimeoutError)
+                self._channel.hear_of_failure()
         else:
             self.received_eof(exchange)
 

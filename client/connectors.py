@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -35,9 +35,8 @@ __all__ = ["BaseConnector", "TCPConnector", "UnixConnector"]
 # The loop tells of what has come by an idle connection when it looks next, and a callback that keeps it busy may take
 # long: the end, or a response that nobody has asked for and that the next request would take for its own. So the
 # system is asked before reuse; not where the connection was in use a moment ago, because asking costs 2 us of a GET's
-# 20, and what can come in so short a time can as well come behind the question. A turn of the loop that serves 64
-# connections takes 2 ms, and the loop's clock stands still meanwhile.
-_JUST_USED_S: Final = 0.01
+# 25, and what can come in a millisecond can as well come behind the question.
+_JUST_USED_S: Final = 0.001
 
 
 class _Waiter:
@@ -91,6 +90,8 @@ class BaseConnector:
             raise ValueError("verify_ssl= and ssl_context= exclude each other: say it in the context")
         if limit < 0 or limit_per_host < 0:
             raise ValueError("limit= and limit_per_host= are 0 (no bound) or above")
+        self._connections: set[Connection] = set()  # open ones
+        self._discard = _discarder(self._connections)
         self._pool: Pool[Connection] = Pool(limit, limit_per_host, self._discard)
         self._keepalive_timeout = keepalive_timeout
         self._force_close = force_close
@@ -98,7 +99,6 @@ class BaseConnector:
         self._ssl_context = ssl_context
         if ssl_context is not None:
             keep_truncation_visible(ssl_context)
-        self._connections: set[Connection] = set()  # open ones
         self._waiters: set[_Waiter] = set()
         self._opening: set[asyncio.Timeout] = set()  # scopes of those that are being opened
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -270,10 +270,6 @@ class BaseConnector:
         if self._pool.holds_idle(connection):
             self._pool.remove_idle(connection.key, connection)
 
-    def _discard(self, connection: Connection) -> None:
-        connection.close()
-        self._connections.discard(connection)
-
     def _sweep(self) -> None:
         """Close what was idle for too long; one timer for the whole pool."""
         assert self._loop is not None, "the timer runs on it"
@@ -286,6 +282,16 @@ class BaseConnector:
                 return
             oldest.close()
             self._lost(oldest)
+
+
+def _discarder(connections: set[Connection]) -> Callable[[Connection], None]:
+    """What closes a connection; no method, for the pool holds it, and would hold the connector that holds the pool."""
+
+    def discard(connection: Connection) -> None:
+        connection.close()
+        connections.discard(connection)
+
+    return discard
 
 
 @contextlib.asynccontextmanager

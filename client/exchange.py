@@ -243,8 +243,7 @@ class Exchange:
             self.whole = content[:length] if self._is_leftover else content
             self.received = length
             self.is_ended = True
-            transport = self.transport if self.upload is None else self._detach()
-            self.transport = None
+            transport = self._detach()
             if transport is not None:
                 transport.exchange_ended(self, self.is_sent and not self._is_leftover)
         else:

@@ -305,10 +305,12 @@ class ClientResponse:
             raise
 
     async def _save_to_path(self, path: str | os.PathLike[str], offset: int) -> int:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        cut = 0 if offset else os.O_TRUNC  # which, other than ftruncate, does for devices as well
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | cut, 0o666)
         try:
-            os.ftruncate(fd, offset)
-            os.lseek(fd, offset, os.SEEK_SET)
+            if offset:
+                os.ftruncate(fd, offset)
+                os.lseek(fd, offset, os.SEEK_SET)
             return await self._save(fd)
         finally:
             os.close(fd)

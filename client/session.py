@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
-from functools import partial
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack, cast
 
@@ -114,9 +113,10 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
 
 
 class _NothingToDo:
-    """An awaitable that is done. Hot path: a partial makes an empty iterator without a call of Python."""
+    """An awaitable that is done."""
 
-    __await__ = cast(Callable[[], Generator[Any, Any, None]], partial(iter, ()))
+    def __await__(self) -> Generator[Any, Any, None]:
+        return cast(Generator[Any, Any, None], iter(()))
 
 
 _NOTHING_TO_DO: Final = _NothingToDo()
