@@ -17,6 +17,7 @@ __all__ = ["duration", "failure_line", "next_step", "number", "octets", "printab
 
 _STEPS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _NETWORK: Final = frozenset(("dns", "connect", "tls"))
+_SETTLED: Final = frozenset(("policy", "size"))  # classes that end alike in every run with the same settings
 _SKIPPED: Final = {
     "done": "done before",
     "duplicate": "duplicate",
@@ -113,6 +114,8 @@ def next_step(summary: Summary, manifest: str, *, is_stopped: bool) -> str:
         return f"no line of {name} is a URL; expected http://host/... or https://host/..., one a line"
     if summary.failed and not summary.done and set(summary.failures) <= _NETWORK:
         return "nothing could be reached; when the network works, run the same command again"
+    if summary.failed and set(summary.failures) <= _SETTLED:
+        return "what failed fails again unless something is changed: --on-collision, --max-bytes, or the folder"
     if summary.failed:
         return "run the same command again to retry what failed"
     return "run the same command again to go on" if summary.left or summary.unread else ""

@@ -161,7 +161,16 @@ def test_a_summary_of_one_item_is_good_english() -> None:
         (Summary(), False, "no items in list.txt; expected a URL a line"),
         (Summary(read=2, invalid=2), False, "no line of list.txt is a URL; expected http://host/... or"),
         (Summary(read=2, done=1, invalid=1), False, ""),
-        (Summary(read=2, done=1, failed=1), False, "run the same command again to retry what failed"),
+        (
+            Summary(read=2, done=1, failed=1, failures={FailureClass.HTTP_4XX: 1}),
+            False,
+            "run the same command again to retry what failed",
+        ),
+        (
+            Summary(read=2, done=1, failed=1, failures={FailureClass.POLICY: 1}),
+            False,
+            "what failed fails again unless something is changed",
+        ),
         (Summary(read=1, failed=1, failures={FailureClass.DNS: 1}), False, "nothing could be reached; when the"),
         (Summary(read=2, done=1, left=1), False, "run the same command again to go on"),
         (Summary(read=2, done=2, unread=True), False, "run the same command again to go on"),
