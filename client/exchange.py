@@ -155,11 +155,6 @@ class Exchange:
     # What has come.
 
     @property
-    def sets_cookies(self) -> bool:
-        """Whether the final response has a Set-Cookie field."""
-        return self.message is not None and self.message.sets_cookies
-
-    @property
     def fields(self) -> RawFields:
         """Fields of the final response's head, as received."""
         if self._ordinary is not None:

@@ -35,6 +35,23 @@ __all__ = ["ClientResponse"]
 _DRAIN_S = 0.5
 
 
+class _Guard:
+    """Closes the connection of a response that is dropped before its end; only responses that can be have one."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange: Exchange | None = exchange
+
+    def __del__(self) -> None:
+        if self._exchange is not None:
+            self._exchange.dropped()
+
+    def disarm(self) -> None:
+        """Somebody else takes care from here on."""
+        self._exchange = None
+
+
 class ClientResponse:
     """The response to a request, its head complete. Use it as ``async with``, or read it to the end, or close it.
 
@@ -51,20 +68,18 @@ class ClientResponse:
     _content: StreamReader | None = None
     _body: bytes | None = None
     _is_claimed = False
+    _guard: _Guard | None = None  # None when the message has come whole: dropping such a response costs nobody anything
     history: tuple[ClientResponse, ...] = ()
 
     def __init__(self, exchange: Exchange, url: str) -> None:
         self._exchange = exchange
+        if not exchange.is_ended:
+            self._guard = _Guard(exchange)
         self._url_text = url
         self.status = exchange.status
 
     def __repr__(self) -> str:
         return f"<ClientResponse {self.method} {without_userinfo(self._url_text)} [{self.status} {self.reason}]>"
-
-    def __del__(self) -> None:
-        # A stream object that was handed out lives on without the response, and takes care itself.
-        if self._content is None and not self._exchange.is_ended:
-            self._exchange.dropped()
 
     async def __aenter__(self) -> Self:
         return self
@@ -186,6 +201,8 @@ class ClientResponse:
             length = None if message is None or self._exchange.is_decoded else message.length
             if message is not None and message.framing is Framing.NONE:
                 length = 0
+            if self._guard is not None:  # the stream lives on without the response, and takes care itself
+                self._guard.disarm()
             self._content = StreamReader(length=length, _buffer=self._exchange.body, _owner=self._exchange)
         return self._content
 

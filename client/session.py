@@ -82,7 +82,10 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
     __slots__ = ("_coro", "response")
 
     def __init__(self, session: ClientSession, method: str, url: str | URL, options: RequestOptions) -> None:
-        self._coro = session._request(self, method, url, options)
+        if method == "GET" and not options and session._is_plain and isinstance(url, str):
+            self._coro = session._get_plain(self, url)
+        else:
+            self._coro = session._request(self, method, url, options)
         self.response: ClientResponse | None = None
 
     def __await__(self) -> Generator[Any, Any, ClientResponse]:
@@ -181,7 +184,7 @@ class ClientSession:
         self._tails: dict[str, str] = {}  # what follows the request target, by origin
         self._plan = _Plan(self._timeout, None, auto_decompress, True, max_body_bytes)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
-        self._is_plain = self._timeout.total is None
+        self._is_plain = self._timeout.total is None and self._base_url is None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -281,44 +284,50 @@ class ClientSession:
             raise SessionClosedError("the session is closed")
         if self._base_url is not None:
             url = resolve_reference(self._base_url, str(url))
-        first: Exchange | None = None
-        if not options and method == "GET" and not self._jar and self._is_plain and isinstance(url, str):
-            # Hot path: nothing of this request's own, so that the head is made from ready parts.
-            first = await self._perform_plain(url)
-            if first is not None and first.status not in REDIRECT_STATUSES and not first.sets_cookies:
-                context.response = response = ClientResponse(first, url)
-                if self._raise_for_status:
-                    response.raise_for_status()
-                return response
-        context.response = response = await _Hops(self, method, str(url), options).run(first)
+        context.response = response = await _Hops(self, method, str(url), options).run(None)
         return response
 
-    async def _perform_plain(self, url: str) -> Exchange | None:
-        """A GET without anything of its own; None when the URL brings credentials, so that it is not plain."""
+    async def _get_plain(self, context: _RequestContext, url: str) -> ClientResponse:
+        """A GET without anything of its own, whose head is made from ready parts.
+
+        Hot path: one coroutine from the caller to the socket. What turns out to be out of the ordinary (credentials in
+        the URL, cookies, a redirection) goes the way of all other requests.
+        """
+        if self._closed:
+            raise SessionClosedError("the session is closed")
         origin, target = locate(url)
-        if origin.authorization is not None:
-            return None
+        if self._jar or origin.authorization is not None:
+            return await self._request(context, "GET", url, {})
         head = f"GET {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
         plan = self._plan
         connection = self._connector.take_idle(origin)
         if connection is None:
-            return await self._perform(origin, "GET", head, None, plan)
-        exchange = Exchange("GET", decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
-        waiter = connection.begin(exchange, head, None, plan.timeout)
-        try:
-            await waiter
-            return exchange
-        except (ServerDisconnectedError, ClientOSError):
-            if exchange.head_octets:
-                raise
-        except BaseException:
-            connection.give_up(exchange, waiter)
-            raise
-        finally:
-            if exchange.upload is not None:
-                await connection.settle(exchange)
-            del exchange, waiter  # see Connection.perform
-        return await self._perform_fresh(origin, "GET", head, None, plan)
+            exchange = await self._perform(origin, "GET", head, None, plan)
+        else:
+            exchange = Exchange("GET", decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
+            waiter = connection.begin(exchange, head, None, plan.timeout)
+            try:
+                await waiter
+            except BaseException as exc:
+                is_stale = isinstance(exc, (ServerDisconnectedError, ClientOSError)) and not exchange.head_octets
+                connection.give_up(exchange, waiter)
+                if exchange.upload is not None:
+                    await connection.settle(exchange)
+                del exchange, waiter  # see Connection.perform
+                if not is_stale:
+                    raise
+                exchange = await self._perform_fresh(origin, "GET", head, None, plan)
+            else:
+                if exchange.upload is not None:
+                    await connection.settle(exchange)
+        message = exchange.message
+        if exchange.status in REDIRECT_STATUSES or message is None or message.sets_cookies:
+            context.response = response = await _Hops(self, "GET", url, {}).run(exchange)
+            return response
+        context.response = response = ClientResponse(exchange, url)
+        if self._raise_for_status:
+            response.raise_for_status()
+        return response
 
     def _make_tail(self, origin: Origin) -> str:
         if len(self._tails) >= _MAX_TAILS:
