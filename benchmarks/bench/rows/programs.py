@@ -19,7 +19,7 @@ NOT_AVAILABLE = "not available: this tree has none yet"
 
 
 def fetchd_run(manifest: Path, output: Path, *options: str) -> list[str]:
-    """Return the command line that DESIGN asks for on one host: no politeness, 64 at once."""
+    """Return the command line for one host: no politeness, 64 at once."""
     fixed = ["--profile", "lan", "-j", str(PARALLEL), "--per-host", str(PARALLEL), "--no-progress", "-q"]
     return [str(FETCHD), "run", str(manifest), "-o", str(output), *fixed, *options]
 
