@@ -21,7 +21,7 @@ demo: .venv/installed
 	@$(BIN)/python examples/demo.py
 
 test: .venv/dev
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto
 
 # The benchmarks are checked too, so their peers must be there for the type checker.
 lint: .venv/dev .venv/bench
