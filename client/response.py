@@ -201,9 +201,12 @@ class ClientResponse:
             length = None if message is None or self._exchange.is_decoded else message.length
             if message is not None and message.framing is Framing.NONE:
                 length = 0
+            buffer = self._exchange.body
+            if self._body is not None:
+                buffer.take_all()  # it was read, and is not given a second time
             if self._guard is not None:  # the stream lives on without the response, and takes care itself
                 self._guard.disarm()
-            self._content = StreamReader(length=length, _buffer=self._exchange.body, _owner=self._exchange)
+            self._content = StreamReader(length=length, _buffer=buffer, _owner=self._exchange)
         return self._content
 
     def _claim(self) -> None:

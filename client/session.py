@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack, cast
 
@@ -103,23 +104,33 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
         """See ``Coroutine``."""
         self._coro.close()
 
-    def __aenter__(self) -> Awaitable[ClientResponse]:
+    def __aenter__(self) -> Coroutine[Any, Any, ClientResponse]:
         return self._coro
 
     def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> Awaitable[None]:
+    ) -> Coroutine[Any, Any, None]:
         response = self.response
         if response is None or response._exchange.is_ended:
             return _NOTHING_TO_DO
         return response.release()
 
 
-class _NothingToDo:
-    """An awaitable that is done."""
+class _NothingToDo(Coroutine[Any, Any, None]):
+    """A coroutine that is done, as often as it is awaited; a partial makes it so without a call of Python."""
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        return cast(Generator[Any, Any, None], iter(()))
+    __await__ = cast(Callable[[Coroutine[Any, Any, None]], Generator[Any, Any, None]], partial(iter, ()))
+
+    def send(self, value: Any, /) -> Any:
+        """See ``Coroutine``."""
+        raise StopIteration
+
+    def throw(self, *args: Any) -> Any:
+        """See ``Coroutine``."""
+        return super().throw(*args)
+
+    def close(self) -> None:
+        """See ``Coroutine``."""
 
 
 _NOTHING_TO_DO: Final = _NothingToDo()
