@@ -238,8 +238,7 @@ class Exchange:
             self.whole = content[:length] if self._is_leftover else content
             self.received = length
             self.is_ended = True
-            transport = self.transport if self.upload is None else self._detach()
-            self.transport = None
+            transport = self._detach()
             if transport is not None:
                 transport.exchange_ended(self, self.is_sent and not self._is_leftover)
         else:
@@ -288,11 +287,9 @@ class Exchange:
 
     def dropped(self) -> None:
         """The user let go of the response without reading or closing it: close the connection, and say so."""
-        if self.is_over:
-            return
-        seen = repr(self)
-        self.abandon()  # first: where warnings are errors, the warning is raised
-        warnings.warn(f"unread response dropped, its connection is closed: {seen}", ResourceWarning, stacklevel=2)
+        if not self.is_over:
+            warnings.warn(f"unread response dropped, its connection is closed: {self!r}", ResourceWarning, stacklevel=2)
+            self.abandon()
 
     def discard(self, limit: int) -> None:
         """Drop content that comes from here on, decoding nothing; above *limit* octets the exchange fails."""

@@ -45,7 +45,10 @@ class _Guard:
 
     def __del__(self) -> None:
         if self._exchange is not None:
-            self._exchange.dropped()
+            try:
+                self._exchange.dropped()
+            finally:
+                self._exchange.abandon()  # where warnings are errors, the warning is raised
 
     def disarm(self) -> None:
         """Somebody else takes care from here on."""

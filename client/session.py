@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from functools import partial
+from collections.abc import Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack, cast
 
@@ -98,7 +97,10 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
 
     def throw(self, *args: Any) -> Any:
         """See ``Coroutine``."""
-        return self._coro.throw(*args)
+        try:
+            return self._coro.throw(*args)
+        finally:
+            del args  # the traceback of what is thrown holds this frame
 
     def close(self) -> None:
         """See ``Coroutine``."""
@@ -117,9 +119,10 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
 
 
 class _NothingToDo(Coroutine[Any, Any, None]):
-    """A coroutine that is done, as often as it is awaited; a partial makes it so without a call of Python."""
+    """A coroutine that is done, as often as it is awaited."""
 
-    __await__ = cast(Callable[[Coroutine[Any, Any, None]], Generator[Any, Any, None]], partial(iter, ()))
+    def __await__(self) -> Generator[Any, Any, None]:
+        return cast(Generator[Any, Any, None], iter(()))
 
     def send(self, value: Any, /) -> Any:
         """See ``Coroutine``."""
@@ -199,7 +202,7 @@ class ClientSession:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<ClientSession {'closed' if self._closed else self._connector!r}>"
+        return f"<ClientSession {'closed' if self._closed else repr(self._connector)}>"
 
     def __del__(self) -> None:
         if not self.__dict__.get("_closed", True) and self._connector_owner and self._connector.open_count:
@@ -319,6 +322,8 @@ class ClientSession:
             waiter = connection.begin(exchange, head, None, plan.timeout)
             try:
                 await waiter
+                if exchange.upload is not None:
+                    await connection.settle(exchange)
             except BaseException as exc:
                 is_stale = isinstance(exc, (ServerDisconnectedError, ClientOSError)) and not exchange.head_octets
                 connection.give_up(exchange, waiter)
@@ -328,9 +333,6 @@ class ClientSession:
                 if not is_stale:
                     raise
                 exchange = await self._perform_fresh(origin, "GET", head, None, plan)
-            else:
-                if exchange.upload is not None:
-                    await connection.settle(exchange)
         message = exchange.message
         if exchange.status in REDIRECT_STATUSES or message is None or message.sets_cookies:
             context.response = response = await _Hops(self, "GET", url, {}).run(exchange)
