@@ -11,9 +11,10 @@ from . import exceptions
 from .connectors import BaseConnector, TCPConnector, UnixConnector
 from .cookies import Cookie, CookieJar
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
+from .options import RequestOptions
 from .resolver import CachingResolver, Resolver, ThreadedResolver
 from .response import ClientResponse
-from .session import ClientSession, RequestOptions, request
+from .session import ClientSession, request
 from .streams import StreamReader
 from .timeouts import Timeout
 from .tls import context_with_roots

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from types import TracebackType
 from typing import Final, Self
 
@@ -26,6 +26,7 @@ from .exceptions import (
 )
 from .pool import Grant, Pool
 from .resolver import CachingResolver, Resolver, ThreadedResolver
+from .routes import Route
 from .timeouts import Timeout
 from .tls import default_context, keep_truncation_visible, unverified_context
 from .urls import Origin
@@ -150,24 +151,28 @@ class BaseConnector:
 
     # For sessions.
 
-    def take_idle(self, origin: Origin) -> Connection | None:
-        """An idle connection to *origin*, at once; None when there is none."""
-        while (connection := self._pool.take_idle(origin.key)) is not None:
+    def route(self, origin: Origin) -> Route:
+        """The way to *origin*; what has the same key may share a connection."""
+        return Route(origin.key, origin)
+
+    def take_idle(self, key: Hashable) -> Connection | None:
+        """An idle connection that goes the way of *key*, at once; None when there is none."""
+        while (connection := self._pool.take_idle(key)) is not None:
             assert self._loop is not None, "there are connections, so there is a loop"
             idle = self._loop.time() - connection.idle_since
             if idle < self._keepalive_timeout and (idle < _JUST_USED_S or connection.is_silent()):
                 return connection
             self._discard(connection)
-            self._pool.freed(origin.key)
+            self._pool.freed(key)
         return None
 
     async def acquire(
-        self, origin: Origin, timeout: Timeout, total_at: float | None, *, fresh: bool = False
+        self, route: Route, timeout: Timeout, total_at: float | None, *, fresh: bool = False
     ) -> Connection:
-        """A connection to *origin* that no request uses: waits for a slot in FIFO order, then opens one.
+        """A connection by *route* that no request uses: waits for a slot in FIFO order, then opens one.
 
         Args:
-            origin: Where to.
+            route: Where to, and how.
             timeout: ``pool`` bounds the wait for the slot, ``connect`` the opening.
             total_at: Loop time by which all must be done; None for no bound.
             fresh: Open a new connection even when there is an idle one, or one becomes free.
@@ -183,27 +188,27 @@ class BaseConnector:
             self._loop = asyncio.get_running_loop()
         pool = self._pool
         grant: Connection | Grant
-        grant = pool.replace_idle(origin.key) if fresh else pool.take_slot(origin.key)
+        grant = pool.replace_idle(route.key) if fresh else pool.take_slot(route.key)
         if grant is Grant.WAIT:
-            grant = await self._wait_for_grant(origin, timeout, total_at)
+            grant = await self._wait_for_grant(route, timeout, total_at)
         if isinstance(grant, Connection):
             just_used = self._loop.time() - grant.idle_since < _JUST_USED_S
             if not fresh and not grant.is_closed and (just_used or grant.is_silent()):
                 return grant
             self._discard(grant)  # its slot stays ours
         try:
-            channel = await self._open(origin, timeout, total_at)
+            channel = await self._open(route, timeout, total_at)
         except BaseException:
-            pool.freed(origin.key)
+            pool.freed(route.key)
             raise
-        connection = Connection(self._loop, channel, origin.key, self._released, self._lost)
+        connection = Connection(self._loop, channel, route.key, self._released, self._lost)
         self._connections.add(connection)
         return connection
 
-    async def _wait_for_grant(self, origin: Origin, timeout: Timeout, total_at: float | None) -> Connection | Grant:
+    async def _wait_for_grant(self, route: Route, timeout: Timeout, total_at: float | None) -> Connection | Grant:
         assert self._loop is not None, "set by acquire"
         waiter = _Waiter(self._loop.create_future())
-        self._pool.enqueue(origin.key, waiter)
+        self._pool.enqueue(route.key, waiter)
         self._waiters.add(waiter)
         try:
             async with _bounded(self._loop, timeout.pool, PoolTimeoutError, timeout, total_at):
@@ -212,17 +217,17 @@ class BaseConnector:
                 raise SessionClosedError("the connector was closed while a request waited")
         except BaseException:
             if waiter.granted is None:
-                self._pool.withdraw(origin.key, waiter)
+                self._pool.withdraw(route.key, waiter)
             elif isinstance(waiter.granted, Connection):
                 self._released(waiter.granted, not waiter.granted.is_closed)
             else:
-                self._pool.freed(origin.key)
+                self._pool.freed(route.key)
             raise
         finally:
             self._waiters.discard(waiter)
         return waiter.granted
 
-    async def _open(self, origin: Origin, timeout: Timeout, total_at: float | None) -> Channel:
+    async def _open(self, route: Route, timeout: Timeout, total_at: float | None) -> Channel:
         assert self._loop is not None, "set by acquire"
         try:
             if not self._closed:
@@ -230,7 +235,7 @@ class BaseConnector:
                 async with bounded as scope:
                     self._opening.add(scope)
                     try:
-                        channel = await self._dial(self._loop, origin)
+                        channel = await self._dial(self._loop, route)
                     finally:
                         self._opening.discard(scope)
                 if not self._closed:
@@ -241,7 +246,7 @@ class BaseConnector:
                 raise
         raise SessionClosedError("the connector was closed while a request connected")
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
+    async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
         raise NotImplementedError
 
     def _context_for(self, origin: Origin) -> ssl.SSLContext | None:
@@ -361,7 +366,8 @@ class TCPConnector(BaseConnector):
         if self._own_resolver is not None:
             self._own_resolver.close()
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
+    async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
+        origin = route.origin
         sock = await connect_tcp(
             loop,
             self._resolver,
@@ -402,6 +408,7 @@ class UnixConnector(BaseConnector):
         )
         self.path = path
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Channel:
+    async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
+        origin = route.origin
         sock = await connect_unix(self.path)
         return await open_channel(loop, sock, self._context_for(origin), origin.host, None)

@@ -1,75 +1,43 @@
-"""``ClientSession`` and ``request()``: from a caller's arguments to a response, with redirections and one stale retry.
+"""``ClientSession`` and ``request()``: what the user holds, the ready way of a plain GET, one stale retry.
 
-Lives here: the order of the steps. What each step decides is elsewhere: the URL (``urls``), the head (``heads``),
-cookies (``cookies``), redirections (``redirects``), connections (``connectors``), the exchange (``connection``).
+What a request goes through from hop to hop is in ``hops``, where its connection comes from in ``connectors``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Coroutine, Generator, Mapping
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack, cast
+from typing import Any, Final, Self, Unpack, cast
 
-from multidict import CIMultiDict
 from yarl import URL
 
-from .bodies import Body, BytesBody, Data, as_body, json_body
+from .bodies import Body
 from .connectors import BaseConnector, TCPConnector
 from .cookies import CookieJar
 from .exceptions import (
     ClientOSError,
-    RedirectError,
     ServerDisconnectedError,
     SessionClosedError,
-    TooManyRedirects,
 )
 from .exchange import Exchange
-from .heads import DEFAULT_FIELDS, Fields, check_method, check_value, merge_fields, request_head
-from .limits import COALESCE_BYTES, REDIRECT_STATUSES
-from .redirects import Redirect, redirect_decision, resolve_reference, strip_fields
+from .heads import DEFAULT_FIELDS, Fields, check_method, merge_fields, request_head
+from .hops import Hops, Plan
+from .limits import REDIRECT_STATUSES
+from .options import RequestOptions
+from .redirects import resolve_reference
 from .resolver import ThreadedResolver
 from .response import ClientResponse
+from .routes import Route
 from .timeouts import Timeout
-from .urls import Origin, Query, locate, with_params, without_userinfo
+from .urls import Origin, locate
 
-__all__ = ["ClientSession", "RequestOptions", "request"]
+__all__ = ["ClientSession", "request"]
 
 # RFC 9110 section 9.2.2: may be sent again when a reused connection turns out to be closed.
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 # Heads made once for each origin; beyond it they are made anew.
 _MAX_TAILS: Final = 1024
-
-
-class RequestOptions(TypedDict, total=False):
-    """What a request may be given besides method and URL; all of it is optional.
-
-    Attributes:
-        params: Query, appended to what the URL has.
-        headers: Fields on top of the session's; a name given here replaces the session's.
-        cookies: Names and values sent with this request only, redirections within its origin included.
-        data: Body: octets, text, a form, a file object, an asynchronous iterable, a ``StreamReader``.
-        json: Body: this value as JSON; not together with ``data``.
-        timeout: Bounds of the phases in place of the session's; a number is ``Timeout(total=number)``.
-        allow_redirects: Whether 301, 302, 303, 307 and 308 are followed; default True.
-        max_redirects: How many; default 10.
-        auto_decompress: Whether content codings are removed; default the session's.
-        max_body_bytes: Bound of the content as received; default the session's; None is no bound.
-        raise_for_status: Whether a status of 400 and above raises; default the session's.
-    """
-
-    params: Query | None
-    headers: Fields | None
-    cookies: Mapping[str, str] | None
-    data: Data | None
-    json: Any
-    timeout: Timeout | float | None
-    allow_redirects: bool
-    max_redirects: int
-    auto_decompress: bool
-    max_body_bytes: int | None
-    raise_for_status: bool
 
 
 class _RequestContext(Coroutine[Any, Any, ClientResponse]):
@@ -139,16 +107,6 @@ class _NothingToDo(Coroutine[Any, Any, None]):
 _NOTHING_TO_DO: Final = _NothingToDo()
 
 
-class _Plan(NamedTuple):
-    """What stays the same over the hops of one request."""
-
-    timeout: Timeout
-    total_at: float | None
-    decode: bool
-    follows: bool
-    max_body_bytes: int | None
-
-
 class ClientSession:
     """Requests that share connections, fields and cookies. An asynchronous context manager.
 
@@ -196,7 +154,7 @@ class ClientSession:
         self._decode = auto_decompress
         self._max_body_bytes = max_body_bytes
         self._tails: dict[str, str] = {}  # what follows the request target, by origin
-        self._plan = _Plan(self._timeout, None, auto_decompress, True, max_body_bytes)
+        self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
         self._is_plain = self._timeout.total is None and self._base_url is None
         self._closed = False
@@ -298,7 +256,7 @@ class ClientSession:
             raise SessionClosedError("the session is closed")
         if self._base_url is not None:
             url = resolve_reference(self._base_url, str(url))
-        context.response = response = await _Hops(self, method, str(url), options).run(None)
+        context.response = response = await Hops(self, method, str(url), options).run(None)
         return response
 
     async def _get_plain(self, context: _RequestContext, url: str) -> ClientResponse:
@@ -314,9 +272,9 @@ class ClientSession:
             return await self._request(context, "GET", url, {})
         head = f"GET {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
         plan = self._plan
-        connection = self._connector.take_idle(origin)
+        connection = self._connector.take_idle(origin.key)
         if connection is None:
-            exchange = await self._perform(origin, "GET", head, None, plan)
+            exchange = await self._perform(self._connector.route(origin), "GET", head, None, plan)
         else:
             exchange = Exchange("GET", decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
             waiter = connection.begin(exchange, head, None, plan.timeout)
@@ -332,10 +290,10 @@ class ClientSession:
                 del exchange, waiter  # see Connection.perform
                 if not is_stale:
                     raise
-                exchange = await self._perform_fresh(origin, "GET", head, None, plan)
+                exchange = await self._perform_fresh(self._connector.route(origin), "GET", head, None, plan)
         message = exchange.message
         if exchange.status in REDIRECT_STATUSES or message is None or message.sets_cookies:
-            context.response = response = await _Hops(self, "GET", url, {}).run(exchange)
+            context.response = response = await Hops(self, "GET", url, {}).run(exchange)
             return response
         context.response = response = ClientResponse(exchange, url)
         if self._raise_for_status:
@@ -349,14 +307,14 @@ class ClientSession:
         tail = self._tails[origin.key] = head.removeprefix("GET ")
         return tail
 
-    async def _perform(self, origin: Origin, method: str, head: bytes, body: Body | None, plan: _Plan) -> Exchange:
+    async def _perform(self, route: Route, method: str, head: bytes, body: Body | None, plan: Plan) -> Exchange:
         """Send one request, on a reused connection if there is one; once again if that one turns out to be closed.
 
         Source: RFC 9112 section 9.3.1 and RFC 9110 section 9.2.2: only idempotent methods, only when no octet of
         a response has come, only on a connection that had served before, only a body that can be sent again.
         """
         connector = self._connector
-        connection = connector.take_idle(origin) or await connector.acquire(origin, plan.timeout, plan.total_at)
+        connection = connector.take_idle(route.key) or await connector.acquire(route, plan.timeout, plan.total_at)
         is_reused = connection.served > 0
         exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
@@ -369,12 +327,10 @@ class ClientSession:
                 raise
         finally:
             del exchange  # see Connection.perform
-        return await self._perform_fresh(origin, method, head, body, plan)
+        return await self._perform_fresh(route, method, head, body, plan)
 
-    async def _perform_fresh(
-        self, origin: Origin, method: str, head: bytes, body: Body | None, plan: _Plan
-    ) -> Exchange:
-        connection = await self._connector.acquire(origin, plan.timeout, plan.total_at, fresh=True)
+    async def _perform_fresh(self, route: Route, method: str, head: bytes, body: Body | None, plan: Plan) -> Exchange:
+        connection = await self._connector.acquire(route, plan.timeout, plan.total_at, fresh=True)
         exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
         try:
@@ -382,119 +338,6 @@ class ClientSession:
             return exchange
         finally:
             del exchange  # see Connection.perform
-
-
-class _Hops:
-    """One request of a caller and the redirections that follow it."""
-
-    def __init__(self, session: ClientSession, method: str, url: str, options: RequestOptions) -> None:
-        self._session = session
-        self._method = method
-        self._options = options
-        params = options.get("params")
-        self._url = url if params is None else with_params(url, params)
-        self._fields: CIMultiDict[str] = merge_fields(session._fields.items(), options.get("headers"))
-        self._cookies = dict(options.get("cookies") or {})
-        self._body = _body_of(options)
-        self._history: list[ClientResponse] = []
-        timeout = options.get("timeout", session._timeout)
-        if not isinstance(timeout, Timeout):
-            timeout = Timeout(total=timeout)
-        now = asyncio.get_running_loop().time()
-        self._plan = _Plan(
-            timeout,
-            None if timeout.total is None else now + timeout.total,
-            options.get("auto_decompress", session._decode),
-            options.get("allow_redirects", True),
-            options.get("max_body_bytes", session._max_body_bytes),
-        )
-
-    async def run(self, exchange: Exchange | None) -> ClientResponse:
-        """Go from hop to hop until a response is final; *exchange* is the first hop when it was made already."""
-        session = self._session
-        while True:
-            if exchange is None:
-                exchange = await self._hop()
-            response = ClientResponse(exchange, self._url)
-            response.history = tuple(self._history)
-            if exchange.message is not None and exchange.message.sets_cookies:
-                session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
-            redirect = self._decide(response)
-            if redirect is None:
-                if self._options.get("raise_for_status", session._raise_for_status):
-                    response.raise_for_status()
-                return response
-            exchange = None
-            await response.release()
-            self._follow(redirect, response)
-
-    async def _hop(self) -> Exchange:
-        origin, target = locate(self._url)
-        fields = self._fields.copy()
-        self._add_cookies(fields)
-        body = self._body
-        head = request_head(self._method, target, origin, fields, body)
-        if isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
-            head, body = head + body.data, None
-        return await self._session._perform(origin, self._method, head, body, self._plan)
-
-    def _add_cookies(self, fields: CIMultiDict[str]) -> None:
-        jar = self._session._jar
-        pairs = [f"{name}={value}" for name, value in self._cookies.items()]
-        if jar and (stored := jar.cookie_header(URL(self._url, encoded=True))):
-            pairs.insert(0, stored)
-        if pairs:
-            given = fields.popall("Cookie", ())
-            fields["Cookie"] = check_value("Cookie", "; ".join([*given, *pairs]))
-
-    def _decide(self, response: ClientResponse) -> Redirect | None:
-        if response.status not in REDIRECT_STATUSES or not self._plan.follows:
-            return None
-        try:
-            return redirect_decision(response.status, self._method, self._url, response.headers.get("Location"))
-        except RedirectError:
-            response.close()
-            raise
-
-    def _follow(self, redirect: Redirect, response: ClientResponse) -> None:
-        """Make the request that *redirect* asks for.
-
-        Raises:
-            TooManyRedirects: The bound is reached.
-            RedirectError: The body would have to be sent again and cannot be.
-        """
-        self._history.append(response)
-        limit = self._options.get("max_redirects", 10)
-        shown = without_userinfo(redirect.url)
-        if len(self._history) > limit:
-            message = f"more than {limit} redirections, the last one to {shown};"
-            raise TooManyRedirects(
-                without_userinfo(self._url), status=response.status, message=message, history=self._history
-            )
-        if redirect.keep_body and self._body is not None and not self._body.is_replayable:
-            message = f"the redirection to {shown} asks for the body again, which can be sent only once;"
-            raise RedirectError(
-                without_userinfo(self._url), status=response.status, message=message, history=self._history
-            )
-        before, after = locate(self._url)[0], locate(redirect.url)[0]
-        if before.authorization is not None and after.authorization is None:
-            # The userinfo of a URL is for its whole origin; when that is left, it is taken off with the rest below.
-            self._fields.setdefault("Authorization", before.authorization)
-        strip_fields(self._fields, cross_origin=redirect.cross_origin, keep_body=redirect.keep_body)
-        if redirect.cross_origin:
-            self._cookies.clear()
-        if not redirect.keep_body:
-            self._body = None
-        self._url, self._method = redirect.url, redirect.method
-
-
-def _body_of(options: RequestOptions) -> Body | None:
-    data, json = options.get("data"), options.get("json")
-    if data is not None and json is not None:
-        raise ValueError("data= and json= exclude each other")
-    if json is not None:
-        return json_body(json)
-    return None if data is None else as_body(data)
 
 
 def request(

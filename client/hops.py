@@ -1,0 +1,153 @@
+"""One request of a caller and the redirections that follow it: from hop to hop until a response is final.
+
+Lives here: the order of the steps. What each step decides is elsewhere: the URL (``urls``), the head (``heads``),
+cookies (``cookies``), redirections (``redirects``). How one hop is performed is the session's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from .bodies import Body, BytesBody, as_body, json_body
+from .exceptions import RedirectError, TooManyRedirects
+from .exchange import Exchange
+from .heads import check_value, merge_fields, request_head
+from .limits import COALESCE_BYTES, REDIRECT_STATUSES
+from .options import RequestOptions
+from .redirects import Redirect, redirect_decision, strip_fields
+from .response import ClientResponse
+from .timeouts import Timeout
+from .urls import locate, with_params, without_userinfo
+
+if TYPE_CHECKING:
+    from .session import ClientSession
+
+__all__ = ["Hops", "Plan"]
+
+
+class Plan(NamedTuple):
+    """What stays the same over the hops of one request."""
+
+    timeout: Timeout
+    total_at: float | None
+    decode: bool
+    follows: bool
+    max_body_bytes: int | None
+
+
+class Hops:
+    """One request of a caller and the redirections that follow it."""
+
+    def __init__(self, session: ClientSession, method: str, url: str, options: RequestOptions) -> None:
+        self._session = session
+        self._method = method
+        self._options = options
+        params = options.get("params")
+        self._url = url if params is None else with_params(url, params)
+        self._fields: CIMultiDict[str] = merge_fields(session._fields.items(), options.get("headers"))
+        self._cookies = dict(options.get("cookies") or {})
+        self._body = _body_of(options)
+        self._history: list[ClientResponse] = []
+        timeout = options.get("timeout", session._timeout)
+        if not isinstance(timeout, Timeout):
+            timeout = Timeout(total=timeout)
+        now = asyncio.get_running_loop().time()
+        self._plan = Plan(
+            timeout,
+            None if timeout.total is None else now + timeout.total,
+            options.get("auto_decompress", session._decode),
+            options.get("allow_redirects", True),
+            options.get("max_body_bytes", session._max_body_bytes),
+        )
+
+    async def run(self, exchange: Exchange | None) -> ClientResponse:
+        """Go from hop to hop until a response is final; *exchange* is the first hop when it was made already."""
+        session = self._session
+        while True:
+            if exchange is None:
+                exchange = await self._hop()
+            response = ClientResponse(exchange, self._url)
+            response.history = tuple(self._history)
+            if exchange.message is not None and exchange.message.sets_cookies:
+                session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
+            redirect = self._decide(response)
+            if redirect is None:
+                if self._options.get("raise_for_status", session._raise_for_status):
+                    response.raise_for_status()
+                return response
+            exchange = None
+            await response.release()
+            self._follow(redirect, response)
+
+    async def _hop(self) -> Exchange:
+        origin, target = locate(self._url)
+        fields = self._fields.copy()
+        self._add_cookies(fields)
+        body = self._body
+        head = request_head(self._method, target, origin, fields, body)
+        if isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
+            head, body = head + body.data, None
+        session = self._session
+        return await session._perform(session._connector.route(origin), self._method, head, body, self._plan)
+
+    def _add_cookies(self, fields: CIMultiDict[str]) -> None:
+        jar = self._session._jar
+        pairs = [f"{name}={value}" for name, value in self._cookies.items()]
+        if jar and (stored := jar.cookie_header(URL(self._url, encoded=True))):
+            pairs.insert(0, stored)
+        if pairs:
+            given = fields.popall("Cookie", ())
+            fields["Cookie"] = check_value("Cookie", "; ".join([*given, *pairs]))
+
+    def _decide(self, response: ClientResponse) -> Redirect | None:
+        if response.status not in REDIRECT_STATUSES or not self._plan.follows:
+            return None
+        try:
+            return redirect_decision(response.status, self._method, self._url, response.headers.get("Location"))
+        except RedirectError:
+            response.close()
+            raise
+
+    def _follow(self, redirect: Redirect, response: ClientResponse) -> None:
+        """Make the request that *redirect* asks for.
+
+        Raises:
+            TooManyRedirects: The bound is reached.
+            RedirectError: The body would have to be sent again and cannot be.
+        """
+        self._history.append(response)
+        limit = self._options.get("max_redirects", 10)
+        shown = without_userinfo(redirect.url)
+        if len(self._history) > limit:
+            message = f"more than {limit} redirections, the last one to {shown};"
+            raise TooManyRedirects(
+                without_userinfo(self._url), status=response.status, message=message, history=self._history
+            )
+        if redirect.keep_body and self._body is not None and not self._body.is_replayable:
+            message = f"the redirection to {shown} asks for the body again, which can be sent only once;"
+            raise RedirectError(
+                without_userinfo(self._url), status=response.status, message=message, history=self._history
+            )
+        before, after = locate(self._url)[0], locate(redirect.url)[0]
+        if before.authorization is not None and after.authorization is None:
+            # The userinfo of a URL is for its whole origin; when that is left, it is taken off with the rest below.
+            self._fields.setdefault("Authorization", before.authorization)
+        strip_fields(self._fields, cross_origin=redirect.cross_origin, keep_body=redirect.keep_body)
+        if redirect.cross_origin:
+            self._cookies.clear()
+        if not redirect.keep_body:
+            self._body = None
+        self._url, self._method = redirect.url, redirect.method
+
+
+def _body_of(options: RequestOptions) -> Body | None:
+    data, json = options.get("data"), options.get("json")
+    if data is not None and json is not None:
+        raise ValueError("data= and json= exclude each other")
+    if json is not None:
+        return json_body(json)
+    return None if data is None else as_body(data)

@@ -1,0 +1,43 @@
+"""What a request may be given besides its method and URL. A leaf: types only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from .bodies import Data
+from .heads import Fields
+from .timeouts import Timeout
+from .urls import Query
+
+__all__ = ["RequestOptions"]
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request may be given besides method and URL; all of it is optional.
+
+    Attributes:
+        params: Query, appended to what the URL has.
+        headers: Fields on top of the session's; a name given here replaces the session's.
+        cookies: Names and values sent with this request only, redirections within its origin included.
+        data: Body: octets, text, a form, a file object, an asynchronous iterable, a ``StreamReader``.
+        json: Body: this value as JSON; not together with ``data``.
+        timeout: Bounds of the phases in place of the session's; a number is ``Timeout(total=number)``.
+        allow_redirects: Whether 301, 302, 303, 307 and 308 are followed; default True.
+        max_redirects: How many; default 10.
+        auto_decompress: Whether content codings are removed; default the session's.
+        max_body_bytes: Bound of the content as received; default the session's; None is no bound.
+        raise_for_status: Whether a status of 400 and above raises; default the session's.
+    """
+
+    params: Query | None
+    headers: Fields | None
+    cookies: Mapping[str, str] | None
+    data: Data | None
+    json: Any
+    timeout: Timeout | float | None
+    allow_redirects: bool
+    max_redirects: int
+    auto_decompress: bool
+    max_body_bytes: int | None
+    raise_for_status: bool
