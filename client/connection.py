@@ -30,6 +30,7 @@ from .exceptions import (
 )
 from .exchange import Exchange
 from .limits import LARGE_RECV_BYTES, RECV_BYTES
+from .outbox import Outbox
 from .timeouts import Timeout
 from .tls import is_truncation
 
@@ -52,6 +53,7 @@ class Connection:
     Args:
         loop: The event loop.
         channel: The open socket.
+        outbox: What has the requests of this loop sent.
         key: Key of the origin in the pool.
         on_released: Called with this connection and whether it may serve another request, once for each exchange.
         on_lost: Called when the peer closes the connection, or sends anything, while no exchange has it.
@@ -70,12 +72,15 @@ class Connection:
         "_loop",
         "_on_lost",
         "_on_released",
+        "_outbox",
         "_phase",
         "_recv_bytes",
         "_sent_in_turn",
         "_timeout",
         "_timer",
         "_timer_at",
+        "_unsent",
+        "_unsent_body",
         "_write_error",
         "idle_since",
         "key",
@@ -86,12 +91,16 @@ class Connection:
         self,
         loop: asyncio.AbstractEventLoop,
         channel: Channel,
+        outbox: Outbox,
         key: Hashable,
         on_released: Callable[[Connection, bool], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
         self._loop = loop
         self._channel = channel
+        self._outbox = outbox
+        self._unsent: bytes | None = None  # a request that was begun and is to be sent in this turn of the loop
+        self._unsent_body: Body | None = None
         self._on_released = on_released
         self._on_lost = on_lost
         self._exchange: Exchange | None = None
@@ -171,7 +180,7 @@ class Connection:
             del exchange, waiter
 
     def begin(self, exchange: Exchange, head: bytes, body: Body | None, timeout: Timeout) -> asyncio.Future[None]:
-        """Send what the socket takes now; the first half of ``perform``, for a caller in a hurry.
+        """Have a request sent in this turn of the loop; the first half of ``perform``, for a caller in a hurry.
 
         Returns:
             What to wait for: done at the response head, or with what broke the exchange. When the wait is broken off,
@@ -181,24 +190,39 @@ class Connection:
         self._exchange = exchange
         exchange.transport = self
         self._timeout = timeout
+        self._unsent = head
+        self._unsent_body = body
+        self._outbox.put(self)
         waiter = exchange.waiter = self._loop.create_future()
+        return waiter
+
+    def send_begun(self) -> None:
+        """Send what the socket takes now of the request that was begun. Called by the outbox, once."""
+        exchange, head, body = self._exchange, self._unsent, self._unsent_body
+        self._unsent = self._unsent_body = None
+        if exchange is None or head is None:  # given up meanwhile
+            return
         if self._channel.fd < 0:
-            exchange.fail(ServerDisconnectedError())
-            return waiter
+            self._fail_unsent(exchange)
+            return
         try:
             sent = self._channel.send(head)
         except BlockingIOError:
             sent = 0
         except OSError as exc:
             self._broken(exchange, exc)
-            return waiter
+            return
         if body is None and sent == len(head):
             exchange.is_sent = True
-            self._arm(timeout.first_byte, FirstByteTimeoutError)
+            self._arm(self._timeout.first_byte, FirstByteTimeoutError)
         else:
             self._arm(None, IdleWriteTimeoutError)  # the total bound holds while the body's source is slow, too
             exchange.upload = self._loop.create_task(self._upload(exchange, head[sent:], body))
-        return waiter
+
+    def _fail_unsent(self, exchange: Exchange) -> None:
+        """The peer had ended the connection before the request was sent: any request may be sent by another one."""
+        exchange.is_unsent = True
+        exchange.fail(ServerDisconnectedError())
 
     def give_up(self, exchange: Exchange, waiter: asyncio.Future[None]) -> None:
         """Nobody waits for the response any more: what ``begin`` gave was broken off, or has failed."""
@@ -306,7 +330,7 @@ class Connection:
 
     def _readable(self) -> None:
         exchange = self._exchange
-        if exchange is None:
+        if exchange is None or self._unsent is not None:
             self._watch_idle()
             return
         try:
@@ -354,13 +378,16 @@ class Connection:
         self._broken(exchange, exc)
 
     def _watch_idle(self) -> None:
-        """Nobody asked for anything: whatever comes, but for TLS's own messages, ends the connection."""
+        """Nothing was asked for yet: whatever comes, but for TLS's own messages, ends the connection."""
         try:
             self._channel.recv(1)
         except BlockingIOError:
             return
         except OSError:
             pass
+        if self._exchange is not None:
+            self._fail_unsent(self._exchange)
+            return
         self.close()
         self._on_lost(self)
 

@@ -24,6 +24,7 @@ from .exceptions import (
     SessionClosedError,
     TotalTimeoutError,
 )
+from .outbox import Outbox
 from .pool import Grant, Pool
 from .resolver import CachingResolver, Resolver, ThreadedResolver
 from .routes import Route
@@ -186,6 +187,7 @@ class BaseConnector:
             raise SessionClosedError("the connector is closed")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            self._outbox = Outbox(self._loop)
         pool = self._pool
         grant: Connection | Grant
         grant = pool.replace_idle(route.key) if fresh else pool.take_slot(route.key)
@@ -201,7 +203,7 @@ class BaseConnector:
         except BaseException:
             pool.freed(route.key)
             raise
-        connection = Connection(self._loop, channel, route.key, self._released, self._lost)
+        connection = Connection(self._loop, channel, self._outbox, route.key, self._released, self._lost)
         self._connections.add(connection)
         return connection
 

@@ -94,6 +94,7 @@ class Exchange:
         status, reason, version: The final response's status line.
         received: Octets of content, codings not removed.
         is_sent: Whether the request was written to its last octet.
+        is_unsent: Whether the exchange failed before the first octet of the request was written.
         is_ended: Whether the message is complete.
         error: Why the exchange failed.
         head_octets: Octets that have come before the head was complete.
@@ -110,6 +111,7 @@ class Exchange:
     version = "1.1"
     received = 0
     is_sent = False
+    is_unsent = False
     is_ended = False
     is_paused = False
     error: BaseException | None = None

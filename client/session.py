@@ -311,7 +311,8 @@ class ClientSession:
         """Send one request, on a reused connection if there is one; once again if that one turns out to be closed.
 
         Source: RFC 9112 section 9.3.1 and RFC 9110 section 9.2.2: only idempotent methods, only when no octet of
-        a response has come, only on a connection that had served before, only a body that can be sent again.
+        a response has come, only on a connection that had served before, only a body that can be sent again; any
+        request of which nothing was sent.
         """
         connector = self._connector
         connection = connector.take_idle(route.key) or await connector.acquire(route, plan.timeout, plan.total_at)
@@ -323,6 +324,7 @@ class ClientSession:
             return exchange
         except (ServerDisconnectedError, ClientOSError):
             can_repeat = method in _IDEMPOTENT and (body is None or body.is_replayable)
+            can_repeat = can_repeat or exchange.is_unsent
             if not is_reused or not can_repeat or exchange.head_octets:
                 raise
         finally:
