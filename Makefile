@@ -14,7 +14,7 @@ help:
 	@echo "make lint      check format, style and types"
 	@echo "make coverage  run the tests and print the branches that none of them takes"
 	@echo "make bench     measure against other clients, with nginx as the server"
-	@echo "make soak      run the tests that take minutes"
+	@echo "make soak      run the tests that take minutes, long fuzzing of every parser among them"
 	@echo "make clean     remove the environment and whatever the tools left behind"
 
 demo: .venv/installed

@@ -134,7 +134,7 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(tree_of(path))
 
 
-@pytest.mark.parametrize("folder", [*FLOORS, "tests", "examples", "benchmarks"])
+@pytest.mark.parametrize("folder", [*FLOORS, "tests", "examples", "benchmarks", "fuzz"])
 def test_nothing_is_left_for_later_and_no_machine_is_named(folder: str) -> None:
     """No notes of work undone, no path that exists on one machine only."""
     unwanted = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X]|HAC[K])\b|/wor[k]/|/roo[t]/|/hom[e]/")
