@@ -165,11 +165,12 @@ class Exchange:
 
     def field(self, name: bytes) -> bytes | None:
         """Value of the first field *name*, without the blanks around it; None without."""
-        if self._ordinary is not None:
-            at = self._ordinary.find(b"\r\n%b:" % name)
+        ordinary = self._ordinary
+        if ordinary is not None:
+            at = ordinary.find(b"\r\n" + name + b":")
             if at >= 0:
-                end = self._ordinary.find(b"\r\n", at + 2)
-                return self._ordinary[at + len(name) + 3 : end].strip(b" \t")
+                start = at + len(name) + 3
+                return ordinary[start : ordinary.find(b"\r", start)].strip(b" \t")
         low = name.lower()
         found = (value for name, value in self.fields if len(name) == len(low) and name.lower() == low)
         value = next(found, None)

@@ -6,16 +6,16 @@ characters are refused, so that no field can be smuggled in. No I/O.
 
 from __future__ import annotations
 
-import platform
 import re
+import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from multidict import CIMultiDict
 
 from .bodies import Body
 from .urls import Origin
+from .version import __version__
 
 __all__ = [
     "DEFAULT_FIELDS",
@@ -35,18 +35,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _EXPECT_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
 
 
-def _user_agent() -> str:
-    try:
-        ours = version("fetchd")
-    except PackageNotFoundError:  # run from a tree that is not installed
-        ours = "dev"
-    return f"fetchd/{ours} Python/{platform.python_version()}"
-
+_PYTHON: Final = ".".join(str(part) for part in sys.version_info[:3])
 
 DEFAULT_FIELDS: Final = (
     ("Accept", "*/*"),
     ("Accept-Encoding", "gzip, deflate"),
-    ("User-Agent", _user_agent()),
+    ("User-Agent", f"fetchd/{__version__} Python/{_PYTHON}"),
 )
 
 

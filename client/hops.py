@@ -10,7 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from multidict import CIMultiDict
-from yarl import URL
 
 from .bodies import Body, BytesBody, as_body, json_body
 from .exceptions import RedirectError, TooManyRedirects
@@ -97,8 +96,11 @@ class Hops:
     def _add_cookies(self, fields: CIMultiDict[str]) -> None:
         jar = self._session._jar
         pairs = [f"{name}={value}" for name, value in self._cookies.items()]
-        if jar and (stored := jar.cookie_header(URL(self._url, encoded=True))):
-            pairs.insert(0, stored)
+        if jar:
+            from yarl import URL
+
+            if stored := jar.cookie_header(URL(self._url, encoded=True)):
+                pairs.insert(0, stored)
         if pairs:
             given = fields.popall("Cookie", ())
             fields["Cookie"] = check_value("Cookie", "; ".join([*given, *pairs]))

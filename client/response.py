@@ -14,10 +14,9 @@ from collections.abc import Callable
 from email.message import Message as MimeMessage
 from http.cookies import SimpleCookie
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from .connection import Connection
 from .cookies import simple_cookies
@@ -28,6 +27,9 @@ from .limits import MAX_DRAIN_BYTES
 from .saving import FileWriter, move_rest
 from .streams import StreamReader
 from .urls import without_userinfo
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 __all__ = ["ClientResponse"]
 
@@ -144,6 +146,8 @@ class ClientResponse:
     def url(self) -> URL:
         """The URL that was requested, its octets as they were sent, fragment included."""
         if self._url is None:
+            from yarl import URL  # most responses are never asked
+
             self._url = URL(self._url_text, encoded=True)
         return self._url
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Coroutine, Generator, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, Unpack, cast
-
-from yarl import URL
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
 from .bodies import Body
 from .connectors import BaseConnector, TCPConnector
@@ -31,6 +29,9 @@ from .response import ClientResponse
 from .routes import Route
 from .timeouts import Timeout
 from .urls import Origin, locate
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 __all__ = ["ClientSession", "request"]
 

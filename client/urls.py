@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from multidict import MultiMapping
-from yarl import URL
 
 from .exceptions import InvalidURL
 
@@ -135,13 +134,20 @@ def _parse_origin(scheme: str, authority: str) -> Origin:
         host = _address(named)
         named, host_field = f"[{host}]", f"[{host.partition('%')[0]}]"  # RFC 6874: the zone is not for the peer
     else:
-        host = (URL(f"{scheme}://{named}").raw_host or "").lower()
+        host = named.lower() if named.isascii() else _international(named)
         if _HOST(host) is None:
             raise ValueError(f"{host[:80]!r} is no host name")
         named = host_field = host
     if port != _DEFAULT_PORTS[scheme]:
         host_field = f"{host_field}:{port}"
     return Origin(f"{scheme}://{named}:{port}", scheme, host, port, host_field, _basic(userinfo))
+
+
+def _international(named: str) -> str:
+    """The host *named*, which is not ASCII, in its ASCII form (RFC 5891)."""
+    from yarl import URL  # a quarter of the import of the whole client, for hosts that few lists have
+
+    return (URL.build(scheme="http", host=named).raw_host or "").lower()
 
 
 def _address(named: str) -> str:

@@ -12,8 +12,9 @@ block: it is called between two requests.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from .items import Failure, FailureClass, Item, Outcome
 
@@ -29,9 +30,10 @@ __all__ = [
     "Summary",
 ]
 
+_NONE: Final = MappingProxyType[Any, int]({})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+
+class Snapshot(NamedTuple):
     """Where a run stands, for a display.
 
     Attributes:
@@ -61,8 +63,7 @@ class Snapshot:
     slow_hosts: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(NamedTuple):
     """How a run ended. Every item read is accounted for exactly once (see `adds_up`).
 
     Attributes:
@@ -90,8 +91,8 @@ class Summary:
     unread: bool = False
     bytes: int = 0
     seconds: float = 0.0
-    failures: Mapping[FailureClass, int] = field(default_factory=dict)
-    skip_reasons: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[FailureClass, int] = _NONE
+    skip_reasons: Mapping[str, int] = _NONE
     stopped_by: str | None = None
     local_failure: str | None = None
 
@@ -101,22 +102,19 @@ class Summary:
         return self.read == self.done + self.skipped + self.failed + self.invalid + self.left
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """The manifest is open, the ledger is ours; nothing was requested yet."""
 
     output: Path
 
 
-@dataclass(frozen=True, slots=True)
-class ItemStarted:
+class ItemStarted(NamedTuple):
     """An attempt at an item begins."""
 
     item: Item
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRetried:
+class ItemRetried(NamedTuple):
     """An attempt failed and the item will be tried again.
 
     Attributes:
@@ -132,22 +130,19 @@ class ItemRetried:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class ItemFinished:
+class ItemFinished(NamedTuple):
     """An item ended, well or not; it does not come again in this run."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Where the run stands."""
 
     snapshot: Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     """The last event of a run."""
 
     summary: Summary

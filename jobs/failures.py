@@ -14,9 +14,8 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from fetchd.client.exceptions import (
     BodyTooLargeError,
@@ -85,8 +84,7 @@ class FailureClass(StrEnum):
     INVALID = "invalid"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """How one attempt failed.
 
     Attributes:
@@ -118,8 +116,7 @@ class HostSign(Enum):
     """Nothing was learnt of the host: the failure is ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What follows from a failure.
 
     Attributes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from .failures import Failure, FailureClass
 from .resume import ResumePoint
@@ -65,8 +66,7 @@ class Item:
         return f"<Item line {self.line}: {self.shown_url}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How one item ended.
 
     Attributes:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from .ledger_lock import LOCK_NAME, holder_of
 from .ledger_rows import Derive, Row, StoredRow, load_row
@@ -33,8 +32,7 @@ _OPEN: Final = f"SELECT {_COLUMNS} FROM items WHERE state <> 1 AND state = ? AND
 _DONE: Final = f"SELECT {_COLUMNS} FROM items WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """One run on the folder.
 
     Attributes:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -46,8 +45,7 @@ _CONTENT_RANGE: Final = re.compile(
 ).fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class ResumePoint:
+class ResumePoint(NamedTuple):
     """What is known of a body that is partly on disk.
 
     Attributes:

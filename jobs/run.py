@@ -301,38 +301,39 @@ class Run:
 
     async def _work(self, item: Item | None) -> None:
         """One slot: item after item, until nothing may start."""
+        scheduler, recorder, loop, attempt = self._scheduler, self._recorder, self._loop, self._attempt
         while item is not None:
-            await self._try(item)
-            if not self._recorder.has_room:
-                await self._recorder.wait_for_room()
+            started = time.time()
+            if self._on_each is not None:
+                self._on_each(ItemStarted(item))
+            try:
+                fetched = await attempt(item)
+            except asyncio.CancelledError:
+                scheduler.release(item, loop.time())
+                raise
+            except Exception as exc:  # the item boundary: one item never ends a run
+                self._not_fetched(item, exc, started)
+            else:
+                self._fetched(item, fetched, started)
+            if not recorder.has_room:
+                await recorder.wait_for_room()
             if self._is_ending:
                 return
-            item = self._scheduler.next(self._loop.time())
-            if item is not None and self._scheduler.wants_more:
+            item = scheduler.next(loop.time())
+            if item is not None and scheduler.wants_more:
                 self._wants_more.set()
 
-    async def _try(self, item: Item) -> None:
-        """One attempt and what follows from it."""
-        started = time.time()
-        if self._on_each is not None:
-            self._on_each(ItemStarted(item))
-        try:
-            fetched = await self._attempt(item)
-        except AttemptFailedError as exc:
+    def _not_fetched(self, item: Item, exc: Exception, started: float) -> None:
+        """An attempt has ended without a body: say what that means, for the item or for the run."""
+        if isinstance(exc, AttemptFailedError):
             self._attempt_failed(item, exc.failure, started)
-        except PolicyError as exc:
-            self._attempt_failed(item, Failure(FailureClass.POLICY, str(exc)), started)
-        except LocalFailureError as exc:
+        elif isinstance(exc, LocalFailureError):
             self._scheduler.release(item, self._loop.time())
             self._fail_locally(exc)
-        except asyncio.CancelledError:
-            self._scheduler.release(item, self._loop.time())
-            raise
-        except Exception as exc:  # the item boundary: one item never ends a run
-            message = f"{type(exc).__name__}: {exc}"
-            self._attempt_failed(item, Failure(classify(exc), message), started)
+        elif isinstance(exc, PolicyError):
+            self._attempt_failed(item, Failure(FailureClass.POLICY, str(exc)), started)
         else:
-            self._fetched(item, fetched, started)
+            self._attempt_failed(item, Failure(classify(exc), f"{type(exc).__name__}: {exc}"), started)
 
     def _fetched(self, item: Item, fetched: Fetched, started: float) -> None:
         self._scheduler.done(item, self._loop.time())

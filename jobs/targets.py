@@ -18,8 +18,6 @@ import ipaddress
 import re
 from typing import Final, NamedTuple
 
-from yarl import URL
-
 __all__ = ["MAX_URL_LENGTH", "Target", "parse_target", "without_userinfo"]
 
 MAX_URL_LENGTH: Final = 65_536
@@ -197,6 +195,8 @@ def _host_name(name: str) -> str:
 
 def _ascii_name(name: str) -> str:
     """Return the ASCII form of an international name, the same the client connects to."""
+    from yarl import URL  # few names need it
+
     try:
         ascii_name = URL.build(scheme="http", host=name).raw_host
     except ValueError:  # UnicodeError of the codec included

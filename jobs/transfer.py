@@ -18,7 +18,7 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession
@@ -79,6 +79,9 @@ class Transfer:
         folder: Where ``.part`` files are; used in the loop's thread alone.
         note_partial: Has the ledger remember an item's ``resume``, None too; returns when it does.
         timeout: Seconds for one attempt; None is no bound.
+
+    Attributes:
+        attempt: Fetches an item once; see ``_attempt`` for what follows from it.
     """
 
     def __init__(
@@ -92,6 +95,8 @@ class Transfer:
         self._folder = folder
         self._note_partial = note_partial
         self._timeout = timeout
+        # Hot path: one coroutine between a slot and the client.
+        self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
         self._received = 0  # by attempts that are through with their content
         self._writing: dict[int, int] = {}  # descriptors being written -> where their attempts began
 
@@ -103,55 +108,61 @@ class Transfer:
         """
         return self._received + sum(os.fstat(fd).st_size - begin for fd, begin in self._writing.items())
 
-    async def attempt(self, item: Item) -> Fetched:
+    async def _attempt(self, item: Item, seen_status: list[int] | None = None) -> Fetched:
         """Fetch *item* once, going on from ``item.resume`` if it is set. Sets ``item.resume`` for the next attempt.
 
         Raises:
             AttemptFailedError: Whatever was wrong with the answer or on the way to it.
             JobError: The folder refuses (LocalFailureError ends the run, PolicyError the item).
         """
-        status: list[int] = []
+        status: int | None = None
+        point = item.resume if item.resume is not None and item.resume.offset else None
         try:
-            if self._timeout is None:
-                return await self._fetch(item, status)
-            async with asyncio.timeout(self._timeout) as scope:
-                return await self._fetch(item, status)
+            while True:
+                if point is None:
+                    context = self._session.get(item.url)
+                else:
+                    context = self._session.get(item.url, headers=resume_fields(point))
+                async with context as response:
+                    status = response.status
+                    if seen_status is not None:
+                        seen_status[:] = (status,)
+                    if status == 200 and point is None:
+                        if response.is_complete and item.resume is None:  # hot path: most items
+                            data = await response.read()
+                            self._received += len(data)
+                            return Fetched(len(data), data, status, _final_url(item, response), _modified(response))
+                        return await self._take_whole(item, response)
+                    decision = self._decide(point, response)
+                    if decision.step is Step.APPEND and point is not None:
+                        return await self._append(item, response, point, decision.total)
+                    if decision.step is Step.RESTART:
+                        return await self._take_whole(item, response)
+                    if decision.step is Step.COMPLETE and point is not None:
+                        return Fetched(point.offset, None, status, _final_url(item, response))
+                # What is here is of no use any more. Ask for the whole at once: nothing was wrong with the host.
+                _start_over(item)
+                point = status = None
+                if seen_status is not None:
+                    seen_status.clear()
         except ClientError as exc:
             if isinstance(exc, BodyTooLargeError):
                 _start_over(item)  # the rest alone might be small enough
-            failure = Failure(classify(exc), str(exc), status[0] if status else None)
-            raise AttemptFailedError(failure) from exc
+            raise AttemptFailedError(Failure(classify(exc), str(exc), status)) from exc
+
+    async def _attempt_in_time(self, item: Item) -> Fetched:
+        """The same, within ``timeout``."""
+        status: list[int] = []
+        scope = asyncio.timeout(self._timeout)
+        try:
+            async with scope:
+                return await self._attempt(item, status)
         except TimeoutError as exc:
-            if self._timeout is None or not scope.expired():
+            if not scope.expired():
                 raise
             message = f"the attempt took longer than {self._timeout:g} s"
-            raise AttemptFailedError(
-                Failure(FailureClass.TIMEOUT_TOTAL, message, status[0] if status else None)
-            ) from exc
-        raise AssertionError("asyncio.timeout lets nothing pass silently")
-
-    async def _fetch(self, item: Item, seen_status: list[int]) -> Fetched:
-        point = item.resume if item.resume is not None and item.resume.offset else None
-        if point is None:
-            context = self._session.get(item.url)
-        else:
-            context = self._session.get(item.url, headers=resume_fields(point))
-        async with context as response:
-            status = response.status
-            seen_status.append(status)
-            if status == 200 and point is None:
-                return await self._take_whole(item, response)
-            decision = self._decide(point, response)
-            if decision.step is Step.APPEND and point is not None:
-                return await self._append(item, response, point, decision.total)
-            if decision.step is Step.RESTART:
-                return await self._take_whole(item, response)
-            if decision.step is Step.COMPLETE and point is not None:
-                return Fetched(point.offset, None, status, _final_url(item, response))
-        # What is here is of no use any more. Ask for the whole at once: nothing was wrong with the host.
-        _start_over(item)
-        seen_status.clear()
-        return await self._fetch(item, seen_status)
+            failure = Failure(FailureClass.TIMEOUT_TOTAL, message, status[0] if status else None)
+            raise AttemptFailedError(failure) from exc
 
     def _decide(self, point: ResumePoint | None, response: ClientResponse) -> Decision:
         """What to do with an answer that is not simply the whole.
@@ -248,7 +259,7 @@ class Transfer:
 def _start_over(item: Item) -> None:
     """Have the next request ask for the whole; ``item.resume`` goes on telling that the ledger may have a validator."""
     if item.resume is not None:
-        item.resume = replace(item.resume, offset=0)
+        item.resume = item.resume._replace(offset=0)
 
 
 def _final_url(item: Item, response: ClientResponse) -> str | None:
@@ -258,5 +269,5 @@ def _final_url(item: Item, response: ClientResponse) -> str | None:
 def _modified(response: ClientResponse) -> float | None:
     """Last-Modified in seconds since 1970 (RFC 9110 section 8.8.2); None when absent, nonsense or before 1970."""
     value = response.raw_field(b"Last-Modified")
-    seconds = None if value is None else parse_http_date(value.decode("latin-1").strip())
+    seconds = None if value is None else parse_http_date(value.decode("latin-1"))
     return seconds if seconds is not None and seconds >= 0 else None

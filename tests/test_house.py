@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tomllib
 from pathlib import Path
+
+from fetchd.client.version import __version__
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,9 +31,8 @@ def test_the_check_is_a_program_that_bash_understands() -> None:
 
 def test_the_changelog_tells_of_the_version_there_is() -> None:
     """Its first entry is the version of the package."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     [first, *_] = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert first == version
+    assert first == __version__
 
 
 def test_every_example_is_run_by_a_test() -> None:

@@ -52,17 +52,10 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"{PROGRAM} {_version()}")
+        from fetchd.client.version import __version__
+
+        print(f"{PROGRAM} {__version__}")
         raise typer.Exit
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(PROGRAM)
-    except PackageNotFoundError:  # run from a tree that is not installed
-        return "dev"
 
 
 @app.callback(invoke_without_command=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Final, TypedDict, TypeVar, get_args
+from typing import Final, NamedTuple, TypedDict, TypeVar, get_args
 
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.naming import safe_path
@@ -83,8 +83,7 @@ class Voice(Enum):
     """Every item that failed, too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOrder:
+class RunOrder(NamedTuple):
     """What ``fetchd run`` is to do.
 
     Attributes:
@@ -100,8 +99,7 @@ class RunOrder:
     progress: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetOrder:
+class GetOrder(NamedTuple):
     """What ``fetchd get`` is to do.
 
     Attributes:

@@ -46,6 +46,7 @@ def run_manifest(raw: RawRun) -> int:
     try:
         # What was imported lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             summary, signal_number = runner.run(_execute(order, reporter))
     except JobError as exc:

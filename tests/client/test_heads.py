@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import AsyncGenerator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, MultiDict
 
-from fetchd.client import heads
 from fetchd.client.bodies import Body, BytesBody
 from fetchd.client.heads import DEFAULT_FIELDS, Fields, check_method, check_value, merge_fields, request_head
 from fetchd.client.urls import locate
@@ -222,11 +221,3 @@ def test_the_defaults_are_fit_to_be_sent_and_name_the_client() -> None:
     fields = dict(DEFAULT_FIELDS)
     assert fields["User-Agent"] == f"fetchd/{version('fetchd')} Python/{platform.python_version()}"
     assert fields["Accept-Encoding"] == "gzip, deflate", "what codings can remove, no more"
-
-
-def test_a_tree_that_is_not_installed_has_a_user_agent_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(name: str) -> str:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(heads, "version", unknown)
-    assert heads._user_agent() == f"fetchd/dev Python/{platform.python_version()}"

@@ -154,17 +154,10 @@ def test_help_and_version_are_data(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(rf"\b{code}\b", told)
 
 
-def test_a_tree_that_is_not_installed_has_a_version_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The same word as in the User-Agent."""
-
-    def unknown(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", unknown)
+def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written once, and the metadata is made from it."""
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == "fetchd dev\n"
+    assert capsys.readouterr().out == f"fetchd {importlib.metadata.version('fetchd')}\n"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, typer.Abort])

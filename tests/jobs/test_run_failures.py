@@ -211,14 +211,14 @@ async def test_a_fault_of_ours_in_one_item_is_that_items_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: None
 ) -> None:
     """It never ends a run; it is told by its name."""
-    real = Transfer.attempt
+    real = Transfer._attempt
 
     async def attempt(self: Transfer, item: Any) -> Fetched:
         if item.line == 1:
             raise ZeroDivisionError("division by zero")
         return await real(self, item)
 
-    monkeypatch.setattr(Transfer, "attempt", attempt)
+    monkeypatch.setattr(Transfer, "_attempt", attempt)
     async with Site({"/a": GOOD, "/b": GOOD}).serve() as server:
         ran = await run_lines(tmp_path, [server.url("/a"), server.url("/b")], retries=1)
     assert ran.results == {1: "failed: protocol", 2: "done"}

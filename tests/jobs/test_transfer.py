@@ -412,7 +412,7 @@ async def test_a_timeout_error_of_the_system_is_not_the_attempts(
     async def slow_disk(self: Transfer, item: Item, seen_status: list[int]) -> Fetched:
         raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
-    monkeypatch.setattr(Transfer, "_fetch", slow_disk)
+    monkeypatch.setattr(Transfer, "_attempt", slow_disk)
     async with desk(tmp_path, bound=60) as at_work:
         with pytest.raises(TimeoutError):
             await at_work.attempt()
