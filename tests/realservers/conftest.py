@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.httpbin import Httpbin, has_httpbin, run_httpbin
 from tests.support.nginx import Nginx, find_nginx, run_nginx
 
 _HERE = Path(__file__).parent
@@ -32,6 +33,16 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         _missing("nginx")
     else:
         with run_nginx(program, tmp_path_factory.mktemp("nginx")) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Httpbin]:
+    """A running httpbin; it keeps nothing from one request to the next."""
+    if not has_httpbin():
+        _missing("httpbin")
+    else:
+        with run_httpbin(tmp_path_factory.mktemp("httpbin")) as server:
             yield server
 
 
