@@ -17,10 +17,11 @@ from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from http.cookies import CookieError, Morsel, SimpleCookie
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from http.cookies import Morsel, SimpleCookie
+
     from yarl import URL
 
 __all__ = [
@@ -184,7 +185,7 @@ class CookieJar:
         path = "/" if url is None else default_path(url.raw_path)
         pairs = cookies.items() if isinstance(cookies, Mapping) else cookies
         for name, given in pairs:
-            value = given.coded_value if isinstance(given, Morsel) else given
+            value = given if isinstance(given, str) else given.coded_value
             _check_by_hand(name, value)
             cookie = Cookie(name, value, host, path, None, now, host_only=url is not None, last_access_time=now)
             if not self._fits(cookie):
@@ -372,6 +373,8 @@ def simple_cookies(set_cookie: Iterable[str]) -> SimpleCookie:
     A cookie that RFC 6265 section 5.2 would ignore is left out, and so is one whose name the
     standard library does not take (``a[b]``, ``path``); the store takes these.
     """
+    from http.cookies import CookieError, Morsel, SimpleCookie  # for who asks; 5 ms of an import
+
     cookies = SimpleCookie()
     for text in set_cookie:
         split = _split_set_cookie(text)

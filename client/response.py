@@ -11,8 +11,6 @@ import copy
 import json as json_module
 import os
 from collections.abc import Callable
-from email.message import Message as MimeMessage
-from http.cookies import SimpleCookie
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -29,6 +27,9 @@ from .streams import StreamReader
 from .urls import without_userinfo
 
 if TYPE_CHECKING:
+    from email.message import Message as MimeMessage
+    from http.cookies import SimpleCookie
+
     from yarl import URL
 
 __all__ = ["ClientResponse"]
@@ -178,6 +179,8 @@ class ClientResponse:
         return self._mime().get_content_charset()
 
     def _mime(self) -> MimeMessage:
+        from email.message import Message as MimeMessage  # 8 ms of an import, for who asks
+
         mime = MimeMessage()
         mime["Content-Type"] = self.headers.get("Content-Type", "")
         return mime
