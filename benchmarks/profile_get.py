@@ -65,7 +65,7 @@ def main() -> int:
     """Run plain, run profiled, print both."""
     given = parse_arguments()
     with served_url(given.url) as url:
-        load = Load([url], given.connections, given.count)
+        load = Load([url], given.connections, given.count, None)
         told = json.loads(uvloop.run(get_all(load)))
         profile = cProfile.Profile()
         profile.runcall(uvloop.run, get_all(load))

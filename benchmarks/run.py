@@ -1,6 +1,6 @@
 """``make bench``: fetchd beside its peers against nginx, every target with its ratio.
 
-    .venv/bin/python benchmarks/run.py [--rows small,files,large,memory] [--rounds 5] [--quick] [--keep]
+    .venv/bin/python benchmarks/run.py [--rows small,files,large] [--rounds 5] [--quick] [--keep]
 
 A full run (all rows, not quick) is kept in ``benchmarks/runs/`` as dated Markdown and JSON.
 """
@@ -22,12 +22,16 @@ from benchmarks.bench.nginx import Nginx
 from benchmarks.bench.process import BenchmarkError
 from benchmarks.bench.report import keep, render_summary
 from benchmarks.bench.rounds import Bench
-from benchmarks.bench.rows import files, large, memory, small
+from benchmarks.bench.rows import bodies, files, handoff, imports, large, memory, small, stream
 from benchmarks.bench.site import Site
 from benchmarks.bench.table import RowResult, render
 
 ROWS: dict[str, Callable[[Bench], RowResult]] = {
     "small": small.run,
+    "bodies": bodies.run,
+    "stream": stream.run,
+    "handoff": handoff.run,
+    "imports": imports.run,
     "files": files.run,
     "large": large.run,
     "memory": memory.run,

@@ -88,7 +88,7 @@ def describe(cores: Cores, scratch: Path) -> list[tuple[str, str]]:
         ("load before the run", f"{os.getloadavg()[0]:.2f} (more than 0.5 and others were at work)"),
         ("files on", file_system_of(scratch)),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
-        ("packages", ", ".join(_package_versions("uvloop", "httptools", "aiohttp", "pycurl"))),
+        ("packages", ", ".join(_package_versions("uvloop", "httptools", "aiohttp", "pycurl", "pyreqwest"))),
         ("programs", ", ".join(_program_versions())),
     ]
 

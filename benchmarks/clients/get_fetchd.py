@@ -1,8 +1,9 @@
-"""GET by fetchd.client on uvloop, as its README shows it: default jar, default headers."""
+"""GET, or POST with ``--post``, by fetchd.client on uvloop, as its README shows it: default jar, default headers."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator
 
 import uvloop
@@ -12,11 +13,12 @@ from fetchd.client import ClientSession
 from .loadgen import WARM_UP_REQUESTS, Load, Meter, parse_load
 
 
-async def worker(session: ClientSession, urls: Iterator[str]) -> tuple[int, int]:
+async def worker(session: ClientSession, urls: Iterator[str], content: bytes | None) -> tuple[int, int]:
     """Ask for one URL after the other; return (requests, octets)."""
+    ask = session.get if content is None else functools.partial(session.post, data=content)
     requests = octets = 0
     for url in urls:
-        async with session.get(url) as response:
+        async with ask(url) as response:
             octets += len(await response.read())
         requests += 1
     return requests, octets
@@ -25,7 +27,7 @@ async def worker(session: ClientSession, urls: Iterator[str]) -> tuple[int, int]
 async def drive(session: ClientSession, load: Load, count: int) -> tuple[int, int]:
     """Share *count* requests among the workers; return (requests, octets)."""
     urls = load.turns(count)
-    totals = await asyncio.gather(*(worker(session, urls) for _ in range(load.connections)))
+    totals = await asyncio.gather(*(worker(session, urls, load.content) for _ in range(load.connections)))
     return sum(done for done, _ in totals), sum(octets for _, octets in totals)
 
 

@@ -2,7 +2,7 @@
 
 Each script is one library in one process: ``get_x.py URL --connections 64 --count 60000``. It warms
 up, then asks *count* times over *connections* kept-alive connections and prints one JSON object:
-requests, body_bytes, wall_s and cpu_s (this process, user + system) of the measured part.
+requests, body_bytes, wall_s and cpu_s (this process, user + system, all threads) of the measured part.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ WARM_UP_REQUESTS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to ask for: the URLs in turn, over how many connections, how often."""
+    """What to ask for: the URLs in turn, over how many connections, how often; *content* to POST, none for GET."""
 
     urls: list[str]
     connections: int
     count: int
+    content: bytes | None
 
     def turns(self, count: int) -> Iterator[str]:
         """Yield *count* URLs, each in turn; shared by all workers of a run."""
@@ -39,9 +40,10 @@ def parse_load() -> Load:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--spread", type=int, default=1)
+    parser.add_argument("--post", type=int, metavar="OCTETS")
     given = parser.parse_args()
     urls = [given.url] if given.spread == 1 else [given.url.format(n) for n in range(given.spread)]
-    return Load(urls, given.connections, given.count)
+    return Load(urls, given.connections, given.count, None if given.post is None else bytes(given.post))
 
 
 def _cpu_seconds() -> float:

@@ -1,21 +1,12 @@
-"""Row ``small``: GET of 1 KiB on 64 kept-alive connections, by libraries.
-
-Each library is a script of ``clients/`` run as a process of its own. Processor time is the
-process's own count between the first measured request and the last: imports, event loop and
-connection set-up are before it, on every side.
-"""
+"""Row ``small``: GET of 1 KiB on 64 kept-alive connections, by libraries."""
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import dataclass
-
-from ..process import BenchmarkError, Measurement
-from ..rounds import Bench, Contender, Figures, Samples, disturbance, expect_exit, run_rounds, shown_command
+from ..rounds import Bench, Contender, Samples, disturbance, run_rounds, shown_command
 from ..site import SMALL_BYTES
 from ..table import RowResult, at_least, at_most, compare, median_of, number, ratio
-from .programs import PARALLEL, missing_fetchd_client, missing_modules
+from .libraries import Script, contender
+from .programs import PARALLEL
 
 REQUESTS, QUICK_REQUESTS = 60_000, 10_000
 # One URL again and again is what the target is stated for; many URLs show what caches by URL hide.
@@ -24,20 +15,12 @@ MEMORY_LIMIT_MIB = 80
 AIOHTTP_RATIO = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Script:
-    """A module of ``benchmarks.clients`` and what it imports."""
-
-    name: str
-    module: str
-    imports: tuple[str, ...]
-
-
 SCRIPTS = (
-    _Script("fetchd.client on uvloop", "get_fetchd", ("uvloop",)),
-    _Script("aiohttp on uvloop", "get_aiohttp", ("uvloop", "aiohttp")),
-    _Script("pycurl multi", "get_pycurl", ("pycurl",)),
-    _Script("bare floor: socket + add_reader + httptools", "get_floor", ("uvloop", "httptools")),
+    Script("fetchd.client on uvloop", "get_fetchd", ("uvloop",)),
+    Script("aiohttp on uvloop", "get_aiohttp", ("uvloop", "aiohttp")),
+    Script("pycurl multi", "get_pycurl", ("pycurl",)),
+    Script("pyreqwest on uvloop", "get_pyreqwest", ("uvloop", "pyreqwest")),
+    Script("bare floor: socket + add_reader + httptools", "get_floor", ("uvloop", "httptools")),
 )
 SPREAD_SCRIPTS = SCRIPTS[:2]
 
@@ -54,34 +37,10 @@ def run(bench: Bench) -> RowResult:
     return _result(bench, samples, count)
 
 
-def _contender(script: _Script, url: str, count: int, *, spread: int) -> Contender:
-    missing = missing_modules(*script.imports)
-    if script.module == "get_fetchd":
-        missing = missing or missing_fetchd_client()
-    command = [sys.executable, "-m", f"benchmarks.clients.{script.module}", url]
-    command += ["--connections", str(PARALLEL), "--count", str(count), "--spread", str(spread)]
-    return Contender(
-        name=script.name if spread == 1 else f"{script.name}, {spread:,} URLs",
-        command=command,
-        figures=lambda measured: _figures(measured, count),
-        missing=missing,
-    )
-
-
-def _figures(measured: Measurement, count: int) -> Figures:
-    expect_exit(measured, 0)
-    try:
-        told = json.loads(measured.output)
-    except ValueError as exc:
-        raise BenchmarkError(f"no JSON in {measured.output[-200:]!r}") from exc
-    if told["requests"] != count or told["body_bytes"] != count * SMALL_BYTES:
-        raise BenchmarkError(f"{told['requests']} requests, {told['body_bytes']} octets; expected {count}")
-    return {
-        "cpu_us": told["cpu_s"] / count * 1e6,
-        "wall_s": told["wall_s"],
-        "requests_per_s": count / told["wall_s"],
-        "peak_mib": measured.peak_kib / 1024,
-    }
+def _contender(script: Script, url: str, count: int, *, spread: int) -> Contender:
+    arguments = [url, "--connections", str(PARALLEL), "--count", str(count), "--spread", str(spread)]
+    label = "" if spread == 1 else f", {spread:,} URLs"
+    return contender(script, arguments, requests=count, octets=count * SMALL_BYTES, label=label)
 
 
 def _result(bench: Bench, samples: list[Samples], count: int) -> RowResult:

@@ -1,0 +1,66 @@
+"""Requests to many hosts over few slots by aiohttp on uvloop.
+
+Each one opens a connection in a slot that it waited for. Every host is the same server under another name, as
+a resolver of the script's own says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+
+import uvloop
+from aiohttp import ClientSession, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from .loadgen import Meter
+
+SLOTS = 8
+
+
+class OneServer(AbstractResolver):
+    """Every name is 127.0.0.1."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """See ``AbstractResolver``."""
+        found = ResolveResult(
+            hostname=host,
+            host="127.0.0.1",
+            port=port,
+            family=socket.AF_INET,
+            proto=socket.IPPROTO_TCP,
+            flags=socket.AI_NUMERICHOST,
+        )
+        return [found]
+
+    async def close(self) -> None:
+        """See ``AbstractResolver``."""
+
+
+async def main(port: int, hosts: int, count: int) -> str:
+    """Let all hosts ask side by side, *count* requests in all, and return the report."""
+    connector = TCPConnector(limit=SLOTS, force_close=True, resolver=OneServer())
+    async with ClientSession(connector=connector) as session:
+
+        async def ask(number: int) -> int:
+            octets = 0
+            for _ in range(count // hosts):
+                async with session.get(f"http://h{number}.test:{port}/small/000/000000.bin") as response:
+                    octets += len(await response.read())
+            return octets
+
+        meter = Meter()
+        octets = sum(await asyncio.gather(*map(ask, range(hosts))))
+        return meter.report(count // hosts * hosts, octets)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--hosts", type=int, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    given = parser.parse_args()
+    print(uvloop.run(main(given.port, given.hosts, given.count)))
