@@ -33,11 +33,13 @@ from fetchd.client import (
 )
 from fetchd.jobs.failures import FailureClass
 from tests.support.certs import server_context, write_authority
+from tests.support.named_tests import is_test
 from tests.support.raw_server import RawConnection, Request, raw_server, reply_with, response
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 CLIENT = (ROOT / "docs" / "client.md").read_text()
+FEATURES = (ROOT / "docs" / "features.md").read_text()
 RUN = (ROOT / "docs" / "run.md").read_text()
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -137,6 +139,17 @@ def test_every_option_of_a_request_has_its_row() -> None:
     """In the order of the table of requests."""
     section = CLIENT.partition("## Requests")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(RequestOptions.__annotations__)
+
+
+def test_every_feature_has_a_test_that_exists() -> None:
+    """A row each: what it is, the test that shows it, and what four others do."""
+    rows = [line for line in FEATURES.splitlines() if line.startswith("| ") and "::" in line]
+    assert len(rows) > 60
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+        assert len(cells) == 6, row
+        assert all(cells), row
+        assert is_test(f"client/{cells[1].strip('`')}"), row
 
 
 def test_the_error_tree_is_drawn_whole() -> None:
