@@ -8,6 +8,7 @@ Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same
 """
 
 from . import exceptions
+from .auth import BasicAuth, BearerAuth, DigestAuth
 from .connectors import BaseConnector, TCPConnector, UnixConnector
 from .cookies import Cookie, CookieJar
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
@@ -22,11 +23,14 @@ from .tls import context_with_roots
 __all__ = [
     *exceptions.__all__,
     "BaseConnector",
+    "BasicAuth",
+    "BearerAuth",
     "CachingResolver",
     "ClientResponse",
     "ClientSession",
     "Cookie",
     "CookieJar",
+    "DigestAuth",
     "RequestOptions",
     "Resolver",
     "StreamReader",
