@@ -14,7 +14,7 @@ from fetchd.client.exceptions import BodyTooLargeError, ContentCodingError
 
 from ..engine import Target, pieces
 
-__all__ = ["TARGET"]
+__all__ = ["TARGET", "decoded"]
 
 MAX_TOTAL = 1 << 22
 _STEPS = 1 << 16, 1000
@@ -57,7 +57,7 @@ def _generate(rng: random.Random) -> bytes:
     return ", ".join(names).encode() + b"\n" + data
 
 
-def _decoded(names: str, parts: Sequence[bytes], step: int) -> bytes | None:
+def decoded(names: str, parts: Sequence[bytes], step: int = _STEPS[0]) -> bytes | None:
     """The content; None when it is refused."""
     try:
         inner = decoder_for(names)
@@ -81,7 +81,7 @@ def _decoded(names: str, parts: Sequence[bytes], step: int) -> bytes | None:
 def _check(data: bytes) -> bool:
     line, _, coded = data.partition(b"\n")
     names = line.decode("latin-1")
-    first, *others = [_decoded(names, parts, step) for parts in pieces(coded) for step in _STEPS]
+    first, *others = [decoded(names, parts, step) for parts in pieces(coded) for step in _STEPS]
     assert all(other == first for other in others), "the same octets, cut otherwise, mean something else"
     if first is not None and coded and names.strip().lower() in ("gzip", "x-gzip"):
         assert first == gzip.decompress(coded)
