@@ -50,10 +50,16 @@ _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _H: Final = ord("H")
 _STATUS_LINE_OCTETS: Final = len(b"HTTP/1.1 200 ")
 _BLANK_LINE: Final = b"\r\n\r\n"
+_LINE_ENDS: Final = b"\r\n"
 # A head, or chunked content, ends with one blank line and no more; known by this many octets.
 _TAIL_OCTETS: Final = 5
 # Stands for the coded content of an exchange that has none; never appended to.
 _NOTHING: Final[list[bytes]] = []
+
+
+def _ends_there(data: bytes, end: int) -> bool:
+    """Whether one blank line, and no line end before it, stands at *end* of *data*."""
+    return data.startswith(_BLANK_LINE, end - 4) and data[end - 5] not in _LINE_ENDS
 
 
 class _Undecodable:
@@ -351,7 +357,7 @@ class Exchange:
         elif not self._is_leftover:
             # Hot path: most responses end here, with the octets they came with.
             end = len(data) - content
-            if end < 6 or message.framing is not Framing.LENGTH or data.find(_BLANK_LINE, end - 6, end) != end - 4:
+            if end < 6 or message.framing is not Framing.LENGTH or not _ends_there(data, end):
                 self._is_leftover = not self._is_whole(data, end)
         return True
 
@@ -406,7 +412,7 @@ class Exchange:
         """
         if self._tail:
             data, end = self._tail + data, end + len(self._tail)
-        if data.find(_BLANK_LINE, max(0, end - 6), end) != end - 4:
+        if not _ends_there(data, end):
             return False
         message = self.message
         return message is None or message.framing is not Framing.NONE or data.count(_BLANK_LINE) == 1 + self._interims
@@ -450,7 +456,7 @@ class Exchange:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.message is None:
             self._fields.append((name, value))
-        elif not self._is_leftover:
+        elif not self._is_leftover and not self.is_ended:
             self._add_trailer(name, value)
 
     def _add_trailer(self, name: bytes, value: bytes) -> None:

@@ -520,6 +520,9 @@ NEXT = [
     b"\r\n",
     b"\n",
     b"\r",
+    b"\n\r\n\r\n",
+    b"\r\r\n\r\n",
+    b"\n\n\r\n\r\n",
     b"0\r\n\r\n",
     b"5",
     b"5\r\nhello\r\n0\r\n\r\n",
@@ -545,7 +548,7 @@ def test_octets_behind_a_message_cost_the_connection_and_nothing_else(reply: Rep
     assert events([reply.octets[:cut], reply.octets[cut:] + behind], reply.method) == spoilt
 
 
-@pytest.mark.parametrize("content", [HELLO, b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"5"])
+@pytest.mark.parametrize("content", [HELLO, b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"0\r\nT: v\r\n\r\n", b"5"])
 @pytest.mark.parametrize(
     ("method", "status", "field"),
     [
