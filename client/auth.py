@@ -171,12 +171,18 @@ def _choose(challenges: Iterable[Challenge], content: bytes | None) -> Challenge
         and "nonce" in challenge.parameters
         and _algorithm(challenge.parameters) in _ALGORITHMS
         and _quality(challenge.parameters, content) is not None
+        and _is_text(challenge.parameters.values())
     ]
     return min(usable, key=lambda challenge: _ALGORITHMS.index(_algorithm(challenge.parameters)), default=None)
 
 
 def _algorithm(parameters: Mapping[str, str]) -> str:
     return parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
+
+
+def _is_text(values: Iterable[str]) -> bool:
+    """Whether the *values* can be sent back: octets that were no UTF-8 came as surrogates, which no field may hold."""
+    return not any("\ud800" <= char <= "\udfff" for value in values for char in value)
 
 
 def _quality(parameters: Mapping[str, str], content: bytes | None) -> str | None:

@@ -177,6 +177,14 @@ def test_the_same_challenge_again_is_a_refusal_and_has_no_answer() -> None:
     assert parameters_of(auth.answer([RFC7616_MD5.replace(NONCE, "new")], "GET", "/", None))["nonce"] == "new"
 
 
+def test_a_challenge_that_is_no_text_is_not_answered() -> None:
+    """Its octets would have to be sent back; they came as surrogates, which no field of a request may hold."""
+    octets = RFC7616_MD5.replace('realm="http', 'realm="\udcff')
+    assert octets != RFC7616_MD5
+    assert mufasa().answer([octets], "GET", "/", None) is None
+    assert parameters_of(mufasa().answer([octets, RFC7616_SHA256], "GET", "/", None))["algorithm"] == "SHA-256"
+
+
 def test_the_strongest_algorithm_that_is_known_is_chosen() -> None:
     """Whatever the order, and whether in one field or in several (RFC 7616 section 3.7)."""
     unknown = RFC7616_MD5.replace("=MD5", "=SHA3-512")
