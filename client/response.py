@@ -22,12 +22,12 @@ from .exceptions import ClientResponseError, ContentTypeError, StreamConsumedErr
 from .exchange import Exchange
 from .framing import Framing
 from .limits import MAX_DRAIN_BYTES
+from .mediatypes import charset_of, codec_for, media_type_of
 from .saving import FileWriter, move_rest
 from .streams import StreamReader
 from .urls import without_userinfo
 
 if TYPE_CHECKING:
-    from email.message import Message as MimeMessage
     from http.cookies import SimpleCookie
 
     from yarl import URL
@@ -171,19 +171,13 @@ class ClientResponse:
     @property
     def content_type(self) -> str:
         """Media type without parameters, lower-case; ``application/octet-stream`` without one (RFC 9110 8.3)."""
-        return self._mime().get_content_type() if "Content-Type" in self.headers else "application/octet-stream"
+        value = self.headers.get("Content-Type")
+        return "application/octet-stream" if value is None else media_type_of(value)
 
     @property
     def charset(self) -> str | None:
-        """The charset parameter of Content-Type; None without."""
-        return self._mime().get_content_charset()
-
-    def _mime(self) -> MimeMessage:
-        from email.message import Message as MimeMessage  # 8 ms of an import, for who asks
-
-        mime = MimeMessage()
-        mime["Content-Type"] = self.headers.get("Content-Type", "")
-        return mime
+        """The charset parameter of Content-Type, lower-case; None without."""
+        return charset_of(self.headers.get("Content-Type", ""))
 
     def raise_for_status(self) -> None:
         """Raise for a status of 400 and above, closing the response.
@@ -270,7 +264,10 @@ class ClientResponse:
             UnicodeDecodeError, LookupError: The octets are not in that encoding, or it is unknown.
         """
         body = await self.read()
-        return body.decode(encoding or self.charset or _bom_encoding(body) or "utf-8", errors)
+        if not encoding:
+            charset = self.charset
+            encoding = (_bom_encoding(body) or "utf-8") if charset is None else codec_for(charset)
+        return body.decode(encoding, errors)
 
     async def json(
         self,

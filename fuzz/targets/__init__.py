@@ -1,9 +1,33 @@
 """One file a parser: how inputs are made, and what must hold for each of them (the first comment of the file)."""
 
-from . import bodies, challenges, chunked, codings, cookie_dates, fast_heads, heads, locations, set_cookie, urls
+from . import (
+    bodies,
+    challenges,
+    chunked,
+    codings,
+    content_types,
+    cookie_dates,
+    fast_heads,
+    heads,
+    locations,
+    set_cookie,
+    urls,
+)
 
 __all__ = ["TARGETS"]
 
-_MODULES = heads, fast_heads, chunked, codings, bodies, set_cookie, cookie_dates, urls, locations, challenges
+_MODULES = (
+    heads,
+    fast_heads,
+    chunked,
+    codings,
+    content_types,
+    bodies,
+    set_cookie,
+    cookie_dates,
+    urls,
+    locations,
+    challenges,
+)
 
 TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}

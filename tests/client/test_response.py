@@ -117,6 +117,7 @@ async def test_the_url_keeps_its_octets_and_its_fragment(target: str) -> None:
         ('text/plain; charset="latin-1"; x=y', "text/plain", "latin-1"),
         ("application/json", "application/json", None),
         ("nonsense", "text/plain", None),
+        ("\xe9/\xff; charset=\xc3\xa9", "\udce9/\udcff", "\xe9"),
         (None, "application/octet-stream", None),
     ],
 )
@@ -277,6 +278,16 @@ async def test_text_is_decoded_by_what_is_known_of_it(
     fields = [] if content_type is None else [("Content-Type", content_type)]
     async with answered(response(body=octets, fields=fields)) as reply:
         assert await reply.text(encoding) == TEXT
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "undefined", "\xff"])
+async def test_a_charset_that_is_a_codec_of_pythons_is_unknown(charset: str) -> None:
+    """Who sends it means no text, and punycode would keep the loop busy for minutes."""
+    fields = [("Content-Type", f"text/plain; charset={charset}")]
+    async with answered(response(body=b"-" + b"9" * 500_000, fields=fields)) as reply:
+        with pytest.raises(LookupError):
+            await reply.text()
+        assert (await reply.text("ascii")).startswith("-9")
 
 
 async def test_text_that_is_none_is_told() -> None:
