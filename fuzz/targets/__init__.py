@@ -10,6 +10,7 @@ from . import (
     fast_heads,
     heads,
     locations,
+    sessions,
     set_cookie,
     urls,
 )
@@ -28,6 +29,7 @@ _MODULES = (
     urls,
     locations,
     challenges,
+    sessions,
 )
 
 TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}
