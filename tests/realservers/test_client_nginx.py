@@ -359,6 +359,30 @@ def test_a_download_that_takes_too_long_is_ended(way: Way, run: Run, tmp_path: P
     assert saved == LARGE[: len(saved)]
 
 
+def test_a_slow_download_is_whole_where_no_pause_is_too_long(way: Way, nginx: Nginx, run: Run, tmp_path: Path) -> None:
+    """256 KiB a second, read, streamed and saved side by side; idle bounds count pauses and not the whole."""
+    content = LARGE[:300_000]
+    (nginx.root / "slower").write_bytes(content)
+    timeout = Timeout(first_byte=10, idle_read=10)
+
+    async def stream(session: ClientSession) -> bytes:
+        async with session.get(way.url("/slow/slower"), timeout=timeout) as reply:
+            return b"".join([piece async for piece in reply.content.iter_any()])
+
+    async def save(session: ClientSession) -> bytes:
+        async with session.get(way.url("/slow/slower"), timeout=timeout) as reply:
+            await reply.save(tmp_path / "file")
+        return (tmp_path / "file").read_bytes()
+
+    async def scenario() -> None:
+        async with way.session() as session:
+            read = get(session, way.url("/slow/slower"), timeout=timeout)
+            assert set(await asyncio.gather(read, stream(session), save(session))) == {content}
+            assert session.connector.idle_count == 3
+
+    run(scenario())
+
+
 def test_errors_carry_the_fields_of_the_response(plain: Way, run: Run) -> None:
     """Retry-After of 503 is for whoever retries."""
 
