@@ -18,7 +18,8 @@ from .response import ClientResponse
 from .session import ClientSession, request
 from .streams import StreamReader
 from .timeouts import Timeout
-from .tls import context_with_roots
+from .tls import client_context
+from .trust import Fingerprint
 
 __all__ = [
     *exceptions.__all__,
@@ -31,6 +32,7 @@ __all__ = [
     "Cookie",
     "CookieJar",
     "DigestAuth",
+    "Fingerprint",
     "RequestOptions",
     "Resolver",
     "StreamReader",
@@ -38,6 +40,6 @@ __all__ = [
     "ThreadedResolver",
     "Timeout",
     "UnixConnector",
-    "context_with_roots",
+    "client_context",
     "request",
 ]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Hashable
+from ssl import SSLContext
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,9 +27,10 @@ from .exceptions import (
 from .outbox import Outbox
 from .pool import Grant, Pool
 from .resolver import CachingResolver, Resolver, ThreadedResolver
+from .resumption import TLSSessions
 from .routes import Route
 from .timeouts import Timeout
-from .tls import default_context, keep_truncation_visible, unverified_context
+from .trust import SSL, TLSSettings, TLSWishes, trust_of
 from .urls import Origin
 
 __all__ = ["BaseConnector", "TCPConnector", "UnixConnector"]
@@ -72,11 +73,14 @@ class BaseConnector:
         limit_per_host: Open sockets for one origin (scheme, host, port); 0, the default, is no bound.
         keepalive_timeout: Seconds an idle connection is kept; default 15.
         force_close: Close each connection after its response; default False.
-        verify_ssl: False trusts any certificate. Default True.
-        ssl_context: Your own TLS settings in place of the default ones (TLS 1.2 or above, the system's roots).
+        ssl: Whom TLS trusts: True verifies against the system's roots, TLS 1.2 or above; False trusts any certificate;
+            an ``ssl.SSLContext`` says it all; a ``Fingerprint`` pins one certificate in place of verification. None,
+            the default, is True.
+        verify_ssl: The same as ``ssl``, for True and False.
+        ssl_context: The same as ``ssl``, for a context.
 
     Raises:
-        ValueError: ``verify_ssl`` and ``ssl_context`` together, or a negative limit.
+        ValueError: Two of ``ssl``, ``verify_ssl`` and ``ssl_context`` together, or a negative limit.
     """
 
     def __init__(
@@ -86,11 +90,11 @@ class BaseConnector:
         limit_per_host: int = 0,
         keepalive_timeout: float = 15.0,
         force_close: bool = False,
+        ssl: SSL | None = None,
         verify_ssl: bool | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: SSLContext | None = None,
     ) -> None:
-        if verify_ssl is not None and ssl_context is not None:
-            raise ValueError("verify_ssl= and ssl_context= exclude each other: say it in the context")
+        trust = trust_of(ssl, verify_ssl, ssl_context)
         if limit < 0 or limit_per_host < 0:
             raise ValueError("limit= and limit_per_host= are 0 (no bound) or above")
         self._connections: set[Connection] = set()  # open ones
@@ -98,10 +102,8 @@ class BaseConnector:
         self._pool: Pool[Connection] = Pool(limit, limit_per_host, self._discard)
         self._keepalive_timeout = keepalive_timeout
         self._force_close = force_close
-        self._verify_ssl = verify_ssl is not False
-        self._ssl_context = ssl_context
-        if ssl_context is not None:
-            keep_truncation_visible(ssl_context)
+        self._tls = TLSSettings(True if trust is None else trust)
+        self._tls_sessions = TLSSessions()
         self._waiters: set[_Waiter] = set()
         self._opening: set[asyncio.Timeout] = set()  # scopes of those that are being opened
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,12 +151,23 @@ class BaseConnector:
             self._lost(connection)
         for connection in list(self._connections):
             connection.abort(SessionClosedError("the connector was closed"))
+        self._tls_sessions.clear()
 
     # For sessions.
 
-    def route(self, origin: Origin) -> Route:
-        """The way to *origin*; what has the same key may share a connection."""
-        return Route(origin.key, origin)
+    def route(self, origin: Origin, wishes: TLSWishes | None = None) -> Route:
+        """The way to *origin*; what has the same key may share a connection.
+
+        Args:
+            origin: Where to.
+            wishes: What the request wants of TLS beside the connector; None for nothing.
+        """
+        if not origin.is_tls:
+            return Route(origin.key, origin, None)
+        if wishes is None:
+            return Route(origin.key, origin, self._tls)
+        settings = self._tls.with_wishes(wishes)
+        return Route(origin.key if settings == self._tls else (origin.key, settings), origin, settings)
 
     def take_idle(self, key: Hashable) -> Connection | None:
         """An idle connection that goes the way of *key*, at once; None when there is none."""
@@ -251,12 +264,12 @@ class BaseConnector:
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
         raise NotImplementedError
 
-    def _context_for(self, origin: Origin) -> ssl.SSLContext | None:
-        if not origin.is_tls:
-            return None
-        if self._ssl_context is not None:
-            return self._ssl_context
-        return default_context() if self._verify_ssl else unverified_context()
+    async def _open_channel(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, route: Route, port: int | None
+    ) -> Channel:
+        """The channel to the end of *route* by a socket that leads there."""
+        resumption = None if route.tls is None else self._tls_sessions.of(route.key)
+        return await open_channel(loop, sock, route.tls, route.origin.host, port, resumption)
 
     # For connections.
 
@@ -327,7 +340,8 @@ class TCPConnector(BaseConnector):
     """Connections over TCP, pooled and kept alive, with TLS for https.
 
     Args:
-        limit, limit_per_host, keepalive_timeout, force_close, verify_ssl, ssl_context: See ``BaseConnector``.
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context: See
+            ``BaseConnector``.
         resolver: Names to addresses; default: getaddrinfo in threads of its own, cached for 60 s.
         family: ``socket.AF_INET`` or ``AF_INET6`` to use only these addresses; default both.
         happy_eyeballs_delay: Seconds before the next address is tried beside the one before; default 0.25
@@ -341,8 +355,9 @@ class TCPConnector(BaseConnector):
         limit_per_host: int = 0,
         keepalive_timeout: float = 15.0,
         force_close: bool = False,
+        ssl: SSL | None = None,
         verify_ssl: bool | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: SSLContext | None = None,
         resolver: Resolver | None = None,
         family: int = socket.AF_UNSPEC,
         happy_eyeballs_delay: float | None = CONNECTION_ATTEMPT_DELAY_S,
@@ -352,6 +367,7 @@ class TCPConnector(BaseConnector):
             limit_per_host=limit_per_host,
             keepalive_timeout=keepalive_timeout,
             force_close=force_close,
+            ssl=ssl,
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
         )
@@ -378,7 +394,7 @@ class TCPConnector(BaseConnector):
             family=self._family,
             attempt_delay=self._attempt_delay,
         )
-        return await open_channel(loop, sock, self._context_for(origin), origin.host, origin.port)
+        return await self._open_channel(loop, sock, route, origin.port)
 
 
 class UnixConnector(BaseConnector):
@@ -386,7 +402,8 @@ class UnixConnector(BaseConnector):
 
     Args:
         path: The socket.
-        limit, limit_per_host, keepalive_timeout, force_close, verify_ssl, ssl_context: See ``BaseConnector``.
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context: See
+            ``BaseConnector``.
     """
 
     def __init__(
@@ -397,20 +414,20 @@ class UnixConnector(BaseConnector):
         limit_per_host: int = 0,
         keepalive_timeout: float = 15.0,
         force_close: bool = False,
+        ssl: SSL | None = None,
         verify_ssl: bool | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: SSLContext | None = None,
     ) -> None:
         super().__init__(
             limit=limit,
             limit_per_host=limit_per_host,
             keepalive_timeout=keepalive_timeout,
             force_close=force_close,
+            ssl=ssl,
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
         )
         self.path = path
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
-        origin = route.origin
-        sock = await connect_unix(self.path)
-        return await open_channel(loop, sock, self._context_for(origin), origin.host, None)
+        return await self._open_channel(loop, await connect_unix(self.path), route, None)

@@ -21,9 +21,12 @@ from .exceptions import (
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientConnectorSSLError,
+    ServerFingerprintMismatch,
 )
 from .resolver import Resolver
+from .resumption import Resumption
 from .tls import TLSChannel
+from .trust import TLSSettings
 
 __all__ = ["CONNECTION_ATTEMPT_DELAY_S", "connect_tcp", "connect_unix", "open_channel"]
 
@@ -101,44 +104,63 @@ async def connect_unix(path: str) -> socket.socket:
 async def open_channel(
     loop: asyncio.AbstractEventLoop,
     sock: socket.socket,
-    context: ssl.SSLContext | None,
+    settings: TLSSettings | None,
     host: str,
     port: int | None,
+    resumption: Resumption | None = None,
 ) -> Channel:
-    """Make a channel of a connected socket, with TLS when *context* is given. Closes the socket when it fails.
+    """Make a channel of a connected socket, with TLS when *settings* are given. Closes the socket when it fails.
 
     Args:
         loop: The event loop.
         sock: Connected and non-blocking; owned by the channel from here on.
-        context: TLS settings; None for plain octets.
-        host: Name for SNI and for the certificate.
+        settings: How TLS is spoken; None for plain octets.
+        host: Name for SNI and for the certificate, unless the settings have another one.
         port: For messages.
+        resumption: Sessions of earlier connections; None to resume none.
 
     Raises:
+        ServerFingerprintMismatch: The certificate is not the one that was pinned; nothing was sent.
         ClientConnectorCertificateError: The certificate was not accepted; nothing was sent.
         ClientConnectorSSLError: The handshake failed otherwise.
     """
-    if context is None:
+    if settings is None:
         return Channel(loop, sock)
     try:
-        tls = await _handshake(loop, sock, context, host.rstrip("."))
+        tls = await _handshake(loop, sock, settings, host, resumption)
     except ssl.SSLCertVerificationError as exc:
         raise ClientConnectorCertificateError(host, port, (exc,)) from exc
     except OSError as exc:
+        if resumption is not None:
+            resumption.forget()
         raise ClientConnectorSSLError(host, port, (exc,)) from exc
-    return TLSChannel(loop, tls)
+    if settings.pin is not None:
+        try:
+            settings.pin.check(tls.getpeercert(binary_form=True) or b"", host, port)
+        except ServerFingerprintMismatch:
+            tls.close()
+            raise
+    return TLSChannel(loop, tls, resumption)
 
 
 async def _handshake(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, context: ssl.SSLContext, server_hostname: str
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    settings: TLSSettings,
+    host: str,
+    resumption: Resumption | None,
 ) -> ssl.SSLSocket:
     tls: socket.socket = sock
     try:
         if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(code, os.strerror(code))  # wrap_socket would find that too, and leave its socket open
         # An end without close_notify must be told from a clean one: it is how a body without length is cut off.
-        tls = wrapped = context.wrap_socket(
-            sock, server_hostname=server_hostname, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        tls = wrapped = settings.context.wrap_socket(
+            sock,
+            server_hostname=settings.server_hostname or host.rstrip("."),
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
+            session=None if resumption is None else resumption.offer(),
         )
         while True:
             try:

@@ -10,6 +10,7 @@
     |   |       +-- ClientConnectorDNSError       the name did not resolve
     |   |       +-- ClientConnectorSSLError       the TLS handshake failed
     |   |           +-- ClientConnectorCertificateError   the certificate was not accepted
+    |   |               +-- ServerFingerprintMismatch     it is not the one that was pinned
     |   +-- ServerTimeoutError (also TimeoutError)        a phase took longer than its bound
     |       +-- PoolTimeoutError                  waiting for a free connection slot
     |       +-- ConnectionTimeoutError            DNS, TCP and TLS together
@@ -63,6 +64,7 @@ __all__ = [
     "ResponseHeadTooLargeError",
     "ResponseProtocolError",
     "ServerDisconnectedError",
+    "ServerFingerprintMismatch",
     "ServerTimeoutError",
     "SessionClosedError",
     "StreamConsumedError",
@@ -164,6 +166,23 @@ class ClientConnectorCertificateError(ClientConnectorSSLError):
 
     def __str__(self) -> str:
         return f"certificate of {self.where} was not accepted: {self.args[1]}"
+
+
+class ServerFingerprintMismatch(ClientConnectorCertificateError):
+    """The server showed another certificate than the pinned one. Nothing was sent.
+
+    Either the server has a new certificate, and the pin must be renewed from a source you trust, or somebody else
+    answers.
+
+    Attributes:
+        expected: SHA-256 digest that was pinned.
+        got: SHA-256 digest of the certificate that was shown.
+    """
+
+    def __init__(self, expected: bytes, got: bytes, host: str, port: int | None) -> None:
+        self.expected = expected
+        self.got = got
+        super().__init__(host, port, (ValueError(f"SHA-256 {got.hex()}, expected {expected.hex()}"),))
 
 
 class ServerTimeoutError(ClientConnectionError, TimeoutError):

@@ -20,6 +20,7 @@ from .options import RequestOptions
 from .redirects import Redirect, redirect_decision, strip_fields
 from .response import ClientResponse
 from .timeouts import Timeout
+from .trust import TLS_OPTIONS, tls_wishes
 from .urls import locate, with_params, without_userinfo
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Hops:
         self._cookies = dict(options.get("cookies") or {})
         self._body = _body_of(options)
         self._history: list[ClientResponse] = []
+        self._tls = None if TLS_OPTIONS.isdisjoint(options) else tls_wishes(options)
         timeout = options.get("timeout", session._timeout)
         if not isinstance(timeout, Timeout):
             timeout = Timeout(total=timeout)
@@ -91,7 +93,7 @@ class Hops:
         if isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
             head, body = head + body.data, None
         session = self._session
-        return await session._perform(session._connector.route(origin), self._method, head, body, self._plan)
+        return await session._perform(session._connector.route(origin, self._tls), self._method, head, body, self._plan)
 
     def _add_cookies(self, fields: CIMultiDict[str]) -> None:
         jar = self._session._jar
@@ -141,6 +143,8 @@ class Hops:
         strip_fields(self._fields, cross_origin=redirect.cross_origin, keep_body=redirect.keep_body)
         if redirect.cross_origin:
             self._cookies.clear()
+            if self._tls is not None:
+                self._tls = self._tls._replace(server_hostname=None)
         if not redirect.keep_body:
             self._body = None
         self._url, self._method = redirect.url, redirect.method

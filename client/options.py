@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ssl import SSLContext
 from typing import Any, TypedDict
 
 from .bodies import Data
 from .heads import Fields
 from .timeouts import Timeout
+from .trust import SSL
 from .urls import Query
 
 __all__ = ["RequestOptions"]
@@ -28,6 +30,12 @@ class RequestOptions(TypedDict, total=False):
         auto_decompress: Whether content codings are removed; default the session's.
         max_body_bytes: Bound of the content as received; default the session's; None is no bound.
         raise_for_status: Whether a status of 400 and above raises; default the session's.
+        ssl: Whom TLS trusts for this request, redirections included; default the connector's. See ``BaseConnector``;
+            True is the connector's too, unless that verifies nothing.
+        verify_ssl: The same as ``ssl``, for True and False.
+        ssl_context: The same as ``ssl``, for a context.
+        server_hostname: Name asked for (SNI) and looked for in the certificate instead of the URL's host, as long as
+            redirections stay within the origin.
     """
 
     params: Query | None
@@ -41,3 +49,7 @@ class RequestOptions(TypedDict, total=False):
     auto_decompress: bool
     max_body_bytes: int | None
     raise_for_status: bool
+    ssl: SSL | None
+    verify_ssl: bool | None
+    ssl_context: SSLContext | None
+    server_hostname: str | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from .trust import TLSSettings
 from .urls import Origin
 
 __all__ = ["Route"]
@@ -20,7 +21,9 @@ class Route(NamedTuple):
     Attributes:
         key: Key of the pool: equal for what may share a connection, and for nothing else.
         origin: Where the way ends.
+        tls: How TLS is spoken to the origin; None for plain octets.
     """
 
     key: Hashable
     origin: Origin
+    tls: TLSSettings | None

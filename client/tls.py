@@ -16,8 +16,9 @@ from pathlib import Path
 
 from .channel import Channel
 from .limits import TLS_WRITE_BYTES
+from .resumption import Resumption
 
-__all__ = ["TLSChannel", "default_context", "unverified_context"]
+__all__ = ["TLSChannel", "client_context", "default_context", "unverified_context"]
 
 
 @lru_cache(maxsize=1)
@@ -35,14 +36,33 @@ def unverified_context() -> ssl.SSLContext:
     return _prepared(context)
 
 
-@lru_cache(maxsize=16)
-def context_with_roots(cafile: Path) -> ssl.SSLContext:
-    """A context that verifies against the certificates in *cafile* (PEM) instead of the system's.
+def client_context(
+    cafile: Path | str | None = None,
+    *,
+    certfile: Path | str | None = None,
+    keyfile: Path | str | None = None,
+    password: str | None = None,
+) -> ssl.SSLContext:
+    """A context that verifies, with roots or a client certificate of your own, or both.
+
+    Make it once and share it: connections, and the sessions that spare handshakes, are shared by context.
+
+    Args:
+        cafile: Certificates to trust (PEM) instead of the system's; None for the system's.
+        certfile: The client certificate and the chain above it (PEM); None for no certificate.
+        keyfile: Its private key (PEM); None when that is in *certfile*.
+        password: Of the key, when it is encrypted. An encrypted key without one is an error, never a prompt.
 
     Raises:
-        OSError: The file cannot be read, or holds no certificate (ssl.SSLError).
+        OSError: A file cannot be read or does not hold what it should (ssl.SSLError).
+        ValueError: A key without a certificate.
     """
-    return _prepared(ssl.create_default_context(cafile=str(cafile)))
+    if certfile is None and (keyfile is not None or password is not None):
+        raise ValueError("keyfile= and password= belong to a certfile=, which is missing")
+    context = ssl.create_default_context(cafile=None if cafile is None else str(cafile))
+    if certfile is not None:
+        context.load_cert_chain(certfile, keyfile, "" if password is None else password)
+    return _prepared(context)
 
 
 def _prepared(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -69,15 +89,26 @@ def is_truncation(exc: OSError) -> bool:
 
 
 class TLSChannel(Channel):
-    """A ``Channel`` whose octets travel in TLS. Made by ``dial`` once the handshake is done."""
+    """A ``Channel`` whose octets travel in TLS. Made by ``dial`` once the handshake is done.
 
-    __slots__ = ("_late", "_ssl", "_turn")
+    Args:
+        loop: The event loop.
+        sock: Its handshake is done.
+        resumption: Where its session is kept for the next connection; None for nowhere.
+    """
+
+    __slots__ = ("_late", "_resumption", "_ssl", "_turn")
 
     is_tls = True
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket, resumption: Resumption | None = None
+    ) -> None:
         super().__init__(loop, sock)
         self._ssl = sock
+        self._resumption = resumption
+        if resumption is not None:
+            resumption.opened(self)
         self.recv = self._recv_records
         self.send = self._send_slice
         # An end or a failure that came behind octets already handed on: given by the next call.
@@ -180,11 +211,18 @@ class TLSChannel(Channel):
             pass
         return False
 
+    def tls_session(self) -> ssl.SSLSession | None:
+        """What another connection may resume; None when there is nothing, or a worker is inside the library."""
+        return None if self.fd < 0 or self._is_held else self._ssl.session
+
     def close(self) -> None:
         """Say close_notify if the socket takes it now, and close without waiting for the peer's."""
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        if self._resumption is not None:
+            self._resumption.closing(self)
+            self._resumption = None
         if self.fd >= 0 and not self._is_held:  # a worker may be inside the library with this very object
             with contextlib.suppress(OSError, ValueError):  # the peer may be gone; it is a courtesy
                 self._ssl.unwrap()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fetchd.client import BaseConnector, ClientSession, TCPConnector, Timeout, UnixConnector, context_with_roots
+from fetchd.client import BaseConnector, ClientSession, TCPConnector, Timeout, UnixConnector, client_context
 
 from .exceptions import SettingsError
 from .settings import RunSettings
@@ -46,7 +46,7 @@ def _connector(settings: RunSettings) -> BaseConnector:
     limit = settings.concurrency * _SOCKETS_PER_SLOT
     verify = False if settings.insecure else None
     try:
-        context = None if settings.cacert is None else context_with_roots(settings.cacert)
+        context = None if settings.cacert is None else client_context(settings.cacert)
     except OSError as exc:
         raise SettingsError(f"cannot load certificates from {settings.cacert}: {exc}") from exc
     if settings.unix_socket is not None:

@@ -6,7 +6,7 @@ import argparse
 
 import uvloop
 
-from fetchd.client import ClientSession, TCPConnector, context_with_roots
+from fetchd.client import ClientSession, TCPConnector, client_context
 
 from .loadgen import Meter
 
@@ -15,7 +15,7 @@ PIECE_BYTES = 65_536
 
 async def main(url: str, authority: str) -> str:
     """Open the connection with another request, measure, and return the report."""
-    async with ClientSession(connector=TCPConnector(ssl_context=context_with_roots(authority))) as session:
+    async with ClientSession(connector=TCPConnector(ssl_context=client_context(authority))) as session:
         async with session.head(url):
             pass
         meter = Meter()

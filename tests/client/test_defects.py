@@ -188,7 +188,17 @@ DEFECT_CLASSES = {
     ),
     10: Defect(
         "Pool key confusion: SNI, verification, client certificate, proxy credentials, Unix path.",
-        _in("client/test_connectors.py", "origins_do_not_share_connections"),
+        (
+            *_in("client/test_connectors.py", "origins_do_not_share_connections"),
+            *_in(
+                "client/test_trust.py",
+                "what_differs_in_trust_shares_no_connection",
+                "a_session_without_verification_can_ask_for_it",
+                "a_client_certificate_is_shown_to_who_asks",
+                "another_name_is_for_its_origin_alone",
+            ),
+            *_in("client/test_resumption.py", "no_session_is_resumed_under_another_trust"),
+        ),
     ),
     11: Defect(
         "A response delivered to another request; a half-read connection pooled; a cancelled request's reply served to"

@@ -28,6 +28,7 @@ from fetchd.client import (
 )
 from fetchd.client.dial import connect_tcp, connect_unix, open_channel
 from fetchd.client.resolver import AddrInfo
+from fetchd.client.trust import TLSSettings
 from tests.support import certs
 from tests.support.raw_server import raw_server, reply_with, response
 
@@ -323,7 +324,7 @@ async def test_a_socket_that_was_reset_before_the_handshake_is_closed() -> None:
         theirs.close()
         await asyncio.sleep(0.01)
         with pytest.raises(ClientConnectorSSLError, match=r"(?i)reset"):
-            await open_channel(asyncio.get_running_loop(), ours, certs.client_context(), "localhost", 443)
+            await open_channel(asyncio.get_running_loop(), ours, TLSSettings(certs.client_context()), "localhost", 443)
 
 
 async def test_a_plain_channel_is_made_at_once() -> None:

@@ -33,6 +33,7 @@ from fetchd.client.exceptions import (
     ResponseHeadTooLargeError,
     ResponseProtocolError,
     ServerDisconnectedError,
+    ServerFingerprintMismatch,
     ServerTimeoutError,
     SessionClosedError,
     StreamConsumedError,
@@ -120,6 +121,10 @@ def test_a_timeout_is_a_timeout_error_and_a_server_timeout(error: type[ServerTim
         (
             ClientConnectorCertificateError("h", 443, [ValueError("expired")]),
             "certificate of h:443 was not accepted: expired",
+        ),
+        (
+            ServerFingerprintMismatch(b"\1" * 32, b"\2" * 32, "h", 443),
+            f"certificate of h:443 was not accepted: SHA-256 {'02' * 32}, expected {'01' * 32}",
         ),
         (ServerTimeoutError(1), "the request took longer than 1 s"),
         (PoolTimeoutError(0.25), "waiting for a free connection took longer than 0.25 s"),

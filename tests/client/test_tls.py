@@ -23,7 +23,7 @@ from fetchd.client import (
     ServerDisconnectedError,
     TCPConnector,
     Timeout,
-    context_with_roots,
+    client_context,
 )
 from fetchd.client.channel import wait_ready
 from fetchd.client.tls import TLSChannel, default_context, is_truncation, keep_truncation_visible, unverified_context
@@ -69,7 +69,7 @@ def test_the_context_without_verification_is_another_one() -> None:
 
 def test_own_roots_take_the_place_of_the_systems(tmp_path: Path) -> None:
     """Only the file's authorities are trusted; a file without any is refused."""
-    context = context_with_roots(certs.write_authority(tmp_path))
+    context = client_context(certs.write_authority(tmp_path))
     assert [name["subject"] for name in context.get_ca_certs()] == [
         name["subject"] for name in certs.client_context().get_ca_certs()
     ]
@@ -78,7 +78,7 @@ def test_own_roots_take_the_place_of_the_systems(tmp_path: Path) -> None:
     empty.touch()
     for path in (empty, tmp_path / "missing.pem"):
         with pytest.raises(OSError, match=r"(?i)no such file|certificate"):
-            context_with_roots(path)
+            client_context(path)
 
 
 @pytest.mark.parametrize("context", [default_context, unverified_context])

@@ -22,7 +22,7 @@ from fetchd.client import (
     Timeout,
     TotalTimeoutError,
     UnixConnector,
-    context_with_roots,
+    client_context,
 )
 from tests.support.nginx import Nginx
 from tests.support.open_fds import no_new_fds
@@ -83,7 +83,7 @@ class Way:
         elif self._name == "plain":
             connector = TCPConnector(**options)
         else:
-            connector = TCPConnector(ssl_context=context_with_roots(self._nginx.authority), **options)
+            connector = TCPConnector(ssl_context=client_context(self._nginx.authority), **options)
         return ClientSession(connector=connector)
 
 
@@ -134,6 +134,19 @@ def test_files_are_saved_as_they_are(way: Way, run: Run, tmp_path: Path) -> None
             assert session.connector.idle_count == 1
 
     run(scenario())
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_second_connection_resumes_the_session_of_the_first(version: str, nginx: Nginx, run: Run) -> None:
+    """nginx says so itself, by ticket in either version of TLS."""
+
+    async def scenario() -> None:
+        async with Way(nginx, version).session(force_close=True) as session:
+            for _ in range(3):
+                assert await get(session, nginx.tls_url("/small", version=version)) == SMALL
+
+    run(scenario())
+    assert [access.resumed for access in nginx.access_log(at_least=3)] == [".", "r", "r"]
 
 
 def _digest(path: Path) -> bytes:

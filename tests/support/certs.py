@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import ssl
 from pathlib import Path
 
@@ -19,10 +20,13 @@ __all__ = [
     "TLS_1_3",
     "authority_pem",
     "client_context",
+    "demanding_server_context",
     "expired_server_context",
+    "fingerprint",
     "server_context",
     "untrusted_server_context",
     "write_authority",
+    "write_client_identity",
     "write_server_pem",
     "wrong_name_server_context",
 ]
@@ -61,6 +65,11 @@ def _untrusted_leaf() -> trustme.LeafCert:
     return trustme.CA(organization_name="nobody's authority").issue_cert(*NAMES)
 
 
+@functools.cache
+def _client_leaf(name: str) -> trustme.LeafCert:
+    return _authority().issue_cert(name)
+
+
 def _server_context(leaf: trustme.LeafCert, version: ssl.TLSVersion | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     leaf.configure_cert(context)
@@ -76,6 +85,20 @@ def server_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
         version: The only version spoken (``TLS_1_2`` or ``TLS_1_3``); None leaves it open.
     """
     return _server_context(_leaf(), version)
+
+
+def demanding_server_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """Return a good server's context that asks for a client certificate of the tests' authority."""
+    context = server_context(version)
+    _authority().configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def fingerprint() -> bytes:
+    """Return the SHA-256 digest of the good server's certificate."""
+    pem = _leaf().cert_chain_pems[0].bytes().decode()
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
 
 
 def wrong_name_server_context() -> ssl.SSLContext:
@@ -120,3 +143,12 @@ def write_server_pem(folder: Path) -> Path:
     path.write_bytes(_leaf().private_key_and_cert_chain_pem.bytes())
     path.chmod(0o600)
     return path
+
+
+def write_client_identity(folder: Path, name: str = "client@example.test") -> tuple[Path, Path]:
+    """Write a client's certificate chain and its key; return both paths."""
+    leaf = _client_leaf(name)
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+    return certificate, key

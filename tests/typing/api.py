@@ -28,6 +28,7 @@ from fetchd.client import (
     ClientSession,
     Cookie,
     CookieJar,
+    Fingerprint,
     IncompleteMessageError,
     RequestOptions,
     Resolver,
@@ -37,7 +38,7 @@ from fetchd.client import (
     ThreadedResolver,
     Timeout,
     UnixConnector,
-    context_with_roots,
+    client_context,
     request,
 )
 from fetchd.client.resolver import AddrInfo
@@ -90,6 +91,7 @@ async def options(session: ClientSession) -> None:
     await session.get("/", headers=[("A", "1"), ("A", "2")], cookies={"a": "b"})
     await session.get("/", timeout=5, allow_redirects=False, max_redirects=3)
     await session.get("/", timeout=Timeout(connect=1), auto_decompress=False, max_body_bytes=None)
+    await session.get("/", ssl=False, server_hostname="h")
     kept: RequestOptions = {"raise_for_status": True, "json": [1]}
     await session.post("/", **kept)
 
@@ -202,7 +204,11 @@ async def connectors(context: ssl.SSLContext, path: Path) -> None:
         assert_type(connector.idle_count, int)
         assert_type(connector.closed, bool)
         await connector.close()
-    assert_type(context_with_roots(path), ssl.SSLContext)
+    assert_type(client_context(path), ssl.SSLContext)
+    assert_type(client_context(certfile=path, keyfile=path, password="x"), ssl.SSLContext)
+    for trust in (True, False, context, Fingerprint(bytes(32))):
+        TCPConnector(ssl=trust)
+    TCPConnector(ssl="path")  # type: ignore[arg-type]  # no trust
 
 
 def cookies(jar: CookieJar) -> None:
