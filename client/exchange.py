@@ -53,6 +53,8 @@ _BLANK_LINE: Final = b"\r\n\r\n"
 _LINE_ENDS: Final = b"\r\n"
 # A head, or chunked content, ends with one blank line and no more; known by this many octets.
 _TAIL_OCTETS: Final = 5
+# Chunks in a buffer from which on it is worth a look whether they are tiny; more than any ordinary response has.
+_MANY_CHUNKS: Final = 64
 # Stands for the coded content of an exchange that has none; never appended to.
 _NOTHING: Final[list[bytes]] = []
 
@@ -380,6 +382,15 @@ class Exchange:
             self._bound_overhead(overhead)
             if self.error is not None:
                 return False
+        buffer = self._buffer
+        if (
+            8 * (len(data) - content) > content
+            and buffer is not None
+            and len(buffer.chunks) > _MANY_CHUNKS
+            and self._decoder is None
+        ):
+            # Chunks of a few octets each: an object for every one of them takes up to twenty times the memory.
+            buffer.join_newest(content)
         if self.is_ended:
             self._is_leftover = not self._is_whole(data, len(data))
         else:

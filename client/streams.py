@@ -154,6 +154,16 @@ class Buffer:
         place = data.find(separator, start)
         return place + len(separator) - start if place >= 0 else 0
 
+    def join_newest(self, count: int) -> None:
+        """Make the *count* octets that were fed last, and that nobody has begun to take, one chunk."""
+        parts: list[bytes] = []
+        while count > 0:
+            parts.append(self.chunks.pop())
+            count -= len(parts[-1])
+        if parts:
+            parts.reverse()
+            self.chunks.append(b"".join(parts))
+
     def unread(self, data: bytes) -> None:
         """Put back *data*, which was taken last."""
         if data:

@@ -139,6 +139,7 @@ DEFECT_CLASSES = {
                 "client/test_defects.py",
                 "ten_times_as_many_chunks_of_one_octet_cost_ten_times_as_much",
                 "nothing_is_kept_of_chunks_that_were_taken",
+                "tiny_chunks_that_nobody_takes_are_held_as_few_objects",
             ),
         ),
     ),
@@ -592,6 +593,25 @@ def test_nothing_is_kept_of_chunks_that_were_taken() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 30])
+def test_tiny_chunks_that_nobody_takes_are_held_as_few_objects(width: int) -> None:
+    """A reader that is behind holds half a mebibyte of them, and not twenty times as much."""
+    exchange = Exchange("GET")
+    exchange.receive(CHUNKED)
+    chunk = b"%x\r\n%b\r\n" % (width, b"x" * width)
+    packet = chunk * (65_536 // len(chunk))
+    tracemalloc.start()
+    try:
+        while exchange.body.size < 500_000:
+            exchange.receive(packet)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.2 * exchange.body.size
+    assert len(exchange.body.chunks) < 100
+    assert exchange.body.take_all() == b"x" * exchange.received
 
 
 # 15: octets of a URL

@@ -291,6 +291,21 @@ async def test_putting_back_is_the_reverse_of_taking() -> None:
     assert (buffer.size, buffer.take(5), buffer.size) == (2, b"xy", 0)
 
 
+@given(st.lists(st.binary(min_size=1, max_size=4), min_size=1), st.integers(0, 50), st.integers(1, 3))
+def test_joining_the_newest_octets_changes_no_octet(chunks: list[bytes], old: int, taken: int) -> None:
+    """What was fed before them, and may be half taken, stays as it is."""
+    buffer = Buffer()
+    for chunk in chunks[:old]:
+        buffer.feed(chunk)
+    start = len(buffer.take(taken))
+    before = len(buffer.chunks)
+    for chunk in chunks[old:]:
+        buffer.feed(chunk)
+    buffer.join_newest(sum(map(len, chunks[old:])))
+    assert len(buffer.chunks) == before + bool(chunks[old:])
+    assert buffer.take_all() == b"".join(chunks)[start:]
+
+
 # Failures, cancellation
 
 
