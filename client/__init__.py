@@ -9,7 +9,7 @@ Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same
 
 from . import exceptions
 from .auth import BasicAuth, BearerAuth, DigestAuth
-from .connectors import BaseConnector, TCPConnector, UnixConnector
+from .connectors import BaseConnector, ProxyConnector, TCPConnector, UnixConnector
 from .cookies import Cookie, CookieJar
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
 from .options import RequestOptions
@@ -33,6 +33,7 @@ __all__ = [
     "CookieJar",
     "DigestAuth",
     "Fingerprint",
+    "ProxyConnector",
     "RequestOptions",
     "Resolver",
     "StreamReader",

@@ -173,11 +173,14 @@ class Channel:
         self.recv, self.send = _closed_recv, _closed_send
         with contextlib.suppress(OSError):  # a peer's reset may surface here; the descriptor is gone either way
             if self._is_held:
-                # Not that of an SSLSocket: it takes TLS off, and the worker would go on to receive ciphertext.
-                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+                self._shut_down()
             else:
                 self._sock.close()
         self.wake_writer()
+
+    def _shut_down(self) -> None:
+        # Not that of an SSLSocket: it takes TLS off, and the worker would go on to receive ciphertext.
+        socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     # For a worker thread that uses the descriptor.
 

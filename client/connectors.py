@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from ssl import SSLContext
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 
+from .auth import Auth
 from .channel import Channel
 from .connection import Connection
 from .dial import CONNECTION_ATTEMPT_DELAY_S, connect_tcp, connect_unix, open_channel
@@ -26,6 +27,7 @@ from .exceptions import (
 )
 from .outbox import Outbox
 from .pool import Grant, Pool
+from .proxies import Proxy, parse_proxy
 from .resolver import CachingResolver, Resolver, ThreadedResolver
 from .resumption import TLSSessions
 from .routes import Route
@@ -33,7 +35,10 @@ from .timeouts import Timeout
 from .trust import SSL, TLSSettings, TLSWishes, trust_of
 from .urls import Origin
 
-__all__ = ["BaseConnector", "TCPConnector", "UnixConnector"]
+if TYPE_CHECKING:
+    from yarl import URL
+
+__all__ = ["BaseConnector", "ProxyConnector", "TCPConnector", "TCPOptions", "UnixConnector"]
 
 # The loop tells of what has come by an idle connection when it looks next, and a callback that keeps it busy may take
 # long: the end, or a response that nobody has asked for and that the next request would take for its own. So the
@@ -81,7 +86,14 @@ class BaseConnector:
 
     Raises:
         ValueError: Two of ``ssl``, ``verify_ssl`` and ``ssl_context`` together, or a negative limit.
+
+    Attributes:
+        goes_direct: Whether requests go straight to where they lead unless they say otherwise.
+        obeys_environment: Whether a proxy that the environment names may be put on the way.
     """
+
+    goes_direct = True
+    obeys_environment = False
 
     def __init__(
         self,
@@ -155,19 +167,28 @@ class BaseConnector:
 
     # For sessions.
 
-    def route(self, origin: Origin, wishes: TLSWishes | None = None) -> Route:
+    def route(self, origin: Origin, wishes: TLSWishes | None = None, proxy: Proxy | None = None) -> Route:
         """The way to *origin*; what has the same key may share a connection.
 
         Args:
             origin: Where to.
             wishes: What the request wants of TLS beside the connector; None for nothing.
+            proxy: What the request is to go through; None for what the connector does by itself. Requests that it
+                forwards share its connections, whatever their origin; a tunnel is of one origin. Its credentials are a
+                part of either key: what was opened with some serves nobody else.
+
+        Raises:
+            ValueError: This connector knows no proxies.
         """
-        if not origin.is_tls:
-            return Route(origin.key, origin, None)
-        if wishes is None:
-            return Route(origin.key, origin, self._tls)
-        settings = self._tls.with_wishes(wishes)
-        return Route(origin.key if settings == self._tls else (origin.key, settings), origin, settings)
+        key: Hashable = origin.key
+        settings: TLSSettings | None = None
+        if origin.is_tls:
+            settings = self._tls if wishes is None else self._tls.with_wishes(wishes)
+            if settings != self._tls:
+                key = (key, settings)
+        if proxy is not None:
+            key = proxy if proxy.forwards(origin) else (proxy, key)
+        return Route(key, origin, settings, proxy)
 
     def take_idle(self, key: Hashable) -> Connection | None:
         """An idle connection that goes the way of *key*, at once; None when there is none."""
@@ -336,6 +357,21 @@ async def _bounded(
         raise
 
 
+class TCPOptions(TypedDict, total=False):
+    """What a ``TCPConnector`` may be given; see there."""
+
+    limit: int
+    limit_per_host: int
+    keepalive_timeout: float
+    force_close: bool
+    ssl: SSL | None
+    verify_ssl: bool | None
+    ssl_context: SSLContext | None
+    resolver: Resolver | None
+    family: int
+    happy_eyeballs_delay: float | None
+
+
 class TCPConnector(BaseConnector):
     """Connections over TCP, pooled and kept alive, with TLS for https.
 
@@ -347,6 +383,8 @@ class TCPConnector(BaseConnector):
         happy_eyeballs_delay: Seconds before the next address is tried beside the one before; default 0.25
             (RFC 8305 section 5); None tries them one after the other.
     """
+
+    obeys_environment = True
 
     def __init__(
         self,
@@ -385,16 +423,69 @@ class TCPConnector(BaseConnector):
             self._own_resolver.close()
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
-        origin = route.origin
-        sock = await connect_tcp(
+        origin, proxy = route.origin, route.proxy
+        if proxy is None:
+            sock = await self._connect(origin.host, origin.port)
+            return await self._open_channel(loop, sock, route, origin.port)
+        from .tunnel import open_by_proxy  # for who has a proxy
+
+        return await open_by_proxy(
             loop,
+            proxy,
+            origin,
+            self._connect,
             self._resolver,
-            origin.host,
-            origin.port,
-            family=self._family,
-            attempt_delay=self._attempt_delay,
+            TLSSettings() if self._tls.pin else self._tls,  # a pin is for origins
+            lambda sock: self._open_channel(loop, sock, route, origin.port),
         )
-        return await self._open_channel(loop, sock, route, origin.port)
+
+    async def _connect(self, host: str, port: int) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        return await connect_tcp(
+            loop, self._resolver, host, port, family=self._family, attempt_delay=self._attempt_delay
+        )
+
+
+class ProxyConnector(TCPConnector):
+    """Connections through one proxy, pooled and kept alive.
+
+    Requests for http are sent to the proxy with their whole URL, those for https go through a tunnel (CONNECT), so
+    that the proxy sees host and port and nothing else. SOCKS proxies tunnel everything and need the extra ``socks``.
+
+    Args:
+        proxy: ``http://user:password@host:port``; also https, socks5 (names are resolved here) and socks5h (by the
+            proxy). Without a scheme it is http.
+        proxy_auth: Credentials in place of those in the URL: ``BasicAuth``, or ``DigestAuth`` for http and https.
+        proxy_headers: Further fields for the proxy.
+        **options: See ``TCPConnector``.
+
+    Raises:
+        InvalidURL: *proxy* is none.
+        ValueError: Credentials in the URL and in *proxy_auth*.
+    """
+
+    goes_direct = False
+    obeys_environment = False
+
+    def __init__(
+        self,
+        proxy: str | URL,
+        *,
+        proxy_auth: Auth | None = None,
+        proxy_headers: Mapping[str, str] | None = None,
+        **options: Unpack[TCPOptions],
+    ) -> None:
+        super().__init__(**options)
+        self._proxy = parse_proxy(str(proxy), proxy_auth, proxy_headers)
+
+    @property
+    def proxy(self) -> str:
+        """The proxy's URL, without credentials."""
+        return self._proxy.shown
+
+    def route(self, origin: Origin, wishes: TLSWishes | None = None, proxy: Proxy | None = None) -> Route:
+        """See ``BaseConnector.route``; a proxy of the request's own takes the place of the connector's."""
+        return super().route(origin, wishes, proxy or self._proxy)
 
 
 class UnixConnector(BaseConnector):
@@ -431,3 +522,9 @@ class UnixConnector(BaseConnector):
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
         return await self._open_channel(loop, await connect_unix(self.path), route, None)
+
+    def route(self, origin: Origin, wishes: TLSWishes | None = None, proxy: Proxy | None = None) -> Route:
+        """See ``BaseConnector.route``."""
+        if proxy is not None:
+            raise ValueError(f"a UnixConnector knows no proxies, and {proxy.shown} was given; use TCPConnector")
+        return super().route(origin, wishes)

@@ -23,12 +23,13 @@ from .exceptions import (
     ClientConnectorSSLError,
     ServerFingerprintMismatch,
 )
+from .nested import NestedSSLSocket
 from .resolver import Resolver
 from .resumption import Resumption
 from .tls import TLSChannel
 from .trust import TLSSettings
 
-__all__ = ["CONNECTION_ATTEMPT_DELAY_S", "connect_tcp", "connect_unix", "open_channel"]
+__all__ = ["CONNECTION_ATTEMPT_DELAY_S", "connect_tcp", "connect_unix", "open_channel", "open_tls"]
 
 # RFC 8305 section 5 and 8: the recommended value.
 CONNECTION_ATTEMPT_DELAY_S: Final = 0.25
@@ -126,6 +127,21 @@ async def open_channel(
     """
     if settings is None:
         return Channel(loop, sock)
+    return TLSChannel(loop, await open_tls(loop, sock, settings, host, port, resumption), resumption)
+
+
+async def open_tls(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    settings: TLSSettings,
+    host: str,
+    port: int | None,
+    resumption: Resumption | None = None,
+) -> ssl.SSLSocket | NestedSSLSocket:
+    """Speak TLS on a connected socket, or on one that speaks TLS already. Closes the socket when it fails.
+
+    Args and errors are those of ``open_channel``.
+    """
     try:
         tls = await _handshake(loop, sock, settings, host, resumption)
     except ssl.SSLCertVerificationError as exc:
@@ -140,7 +156,7 @@ async def open_channel(
         except ServerFingerprintMismatch:
             tls.close()
             raise
-    return TLSChannel(loop, tls, resumption)
+    return tls
 
 
 async def _handshake(
@@ -149,19 +165,25 @@ async def _handshake(
     settings: TLSSettings,
     host: str,
     resumption: Resumption | None,
-) -> ssl.SSLSocket:
-    tls: socket.socket = sock
+) -> ssl.SSLSocket | NestedSSLSocket:
+    tls: socket.socket | NestedSSLSocket = sock
+    wrapped: ssl.SSLSocket | NestedSSLSocket
+    name = settings.server_hostname or host.rstrip(".")
+    session = None if resumption is None else resumption.offer()
     try:
         if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(code, os.strerror(code))  # wrap_socket would find that too, and leave its socket open
         # An end without close_notify must be told from a clean one: it is how a body without length is cut off.
-        tls = wrapped = settings.context.wrap_socket(
-            sock,
-            server_hostname=settings.server_hostname or host.rstrip("."),
-            do_handshake_on_connect=False,
-            suppress_ragged_eofs=False,
-            session=None if resumption is None else resumption.offer(),
-        )
+        if isinstance(sock, ssl.SSLSocket):
+            tls = wrapped = NestedSSLSocket(sock, settings.context, name, session)
+        else:
+            tls = wrapped = settings.context.wrap_socket(
+                sock,
+                server_hostname=name,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,
+                session=session,
+            )
         while True:
             try:
                 wrapped.do_handshake()

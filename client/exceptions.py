@@ -9,8 +9,9 @@
     |   |   +-- ClientConnectorError              no connection could be made; ``attempts`` holds every failure
     |   |       +-- ClientConnectorDNSError       the name did not resolve
     |   |       +-- ClientConnectorSSLError       the TLS handshake failed
-    |   |           +-- ClientConnectorCertificateError   the certificate was not accepted
-    |   |               +-- ServerFingerprintMismatch     it is not the one that was pinned
+    |   |       |   +-- ClientConnectorCertificateError   the certificate was not accepted
+    |   |       |       +-- ServerFingerprintMismatch     it is not the one that was pinned
+    |   |       +-- ClientProxyConnectionError    the proxy cannot be reached, or cannot be used
     |   +-- ServerTimeoutError (also TimeoutError)        a phase took longer than its bound
     |       +-- PoolTimeoutError                  waiting for a free connection slot
     |       +-- ConnectionTimeoutError            DNS, TCP and TLS together
@@ -19,6 +20,7 @@
     |       +-- IdleWriteTimeoutError             the peer took no octet of the request for too long
     |       +-- TotalTimeoutError                 ``Timeout.total``, up to the last octet of the body
     +-- ClientResponseError                       a response came, and it is not what was asked for
+    |   +-- ClientHttpProxyError                  a proxy refused the tunnel (its status)
     |   +-- TooManyRedirects
     |   +-- RedirectError                         a redirection that must not or cannot be followed
     |   +-- ContentTypeError                      ``json()`` of something else
@@ -48,8 +50,10 @@ __all__ = [
     "ClientConnectorError",
     "ClientConnectorSSLError",
     "ClientError",
+    "ClientHttpProxyError",
     "ClientOSError",
     "ClientPayloadError",
+    "ClientProxyConnectionError",
     "ClientResponseError",
     "ConnectionTimeoutError",
     "ContentCodingError",
@@ -185,6 +189,13 @@ class ServerFingerprintMismatch(ClientConnectorCertificateError):
         super().__init__(host, port, (ValueError(f"SHA-256 {got.hex()}, expected {expected.hex()}"),))
 
 
+class ClientProxyConnectionError(ClientConnectorError):
+    """The proxy cannot be reached, or what it says cannot be used. Look at its address and port."""
+
+    def __str__(self) -> str:
+        return f"cannot use the proxy {self.where}: {self.args[1]}"
+
+
 class ServerTimeoutError(ClientConnectionError, TimeoutError):
     """A phase of the request took longer than its bound.
 
@@ -265,6 +276,13 @@ class ClientResponseError(ClientError):
 
     def __str__(self) -> str:
         return f"{self.status} {self.message} from {self.url}"
+
+
+class ClientHttpProxyError(ClientResponseError):
+    """A proxy refused to open a tunnel. ``status`` is its answer: 407 asks for (other) credentials."""
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.message} from the proxy {self.url}"
 
 
 class TooManyRedirects(ClientResponseError):

@@ -160,6 +160,11 @@ class Exchange:
         return f"<Exchange {self.method} -> {self.status or 'no head'}, {self.received} octets, {state}>"
 
     @property
+    def has_leftover(self) -> bool:
+        """Whether octets came behind the message, which belong to nobody."""
+        return self._is_leftover
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more will come: complete or failed."""
         return self.is_ended or self.error is not None

@@ -7,18 +7,21 @@ cookies (``cookies``), redirections (``redirects``). How one hop is performed is
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from multidict import CIMultiDict
 
+from .auth import Auth
 from .bodies import Body, BytesBody, as_body, json_body
 from .exceptions import RedirectError, TooManyRedirects
 from .exchange import Exchange
 from .heads import check_value, merge_fields, request_head
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
 from .options import RequestOptions
+from .proxies import Proxy, parse_proxy
 from .redirects import Redirect, redirect_decision, strip_fields
 from .response import ClientResponse
+from .routes import Route
 from .timeouts import Timeout
 from .trust import TLS_OPTIONS, tls_wishes
 from .urls import locate, with_params, without_userinfo
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from .session import ClientSession
 
 __all__ = ["Hops", "Plan"]
+
+_PROXY_CHALLENGE: Final = b"proxy-authenticate"
 
 
 class Plan(NamedTuple):
@@ -51,6 +56,7 @@ class Hops:
         self._fields: CIMultiDict[str] = merge_fields(session._fields.items(), options.get("headers"))
         self._cookies = dict(options.get("cookies") or {})
         self._body = _body_of(options)
+        self._proxy = _proxy_of(options)
         self._history: list[ClientResponse] = []
         self._tls = None if TLS_OPTIONS.isdisjoint(options) else tls_wishes(options)
         timeout = options.get("timeout", session._timeout)
@@ -85,15 +91,44 @@ class Hops:
             self._follow(redirect, response)
 
     async def _hop(self) -> Exchange:
+        session = self._session
         origin, target = locate(self._url)
+        route = session._connector.route(origin, self._tls, self._proxy or session._proxy_for(origin))
+        proxy = route.forwarding_proxy
         fields = self._fields.copy()
         self._add_cookies(fields)
+        if proxy is None:
+            fields.popall("Proxy-Authorization", None)  # set by hand: it is for no origin
+            return await self._send(route, target, fields)
+        target = f"{origin.scheme}://{origin.host_field}{target}"  # absolute-form, RFC 9112 section 3.2.2
+        fields.extend(proxy.fields)
+        if proxy.auth is None:
+            return await self._send(route, target, fields)
+        return await self._send_with_auth(route, proxy.auth, target, fields)
+
+    async def _send_with_auth(self, route: Route, auth: Auth, target: str, fields: CIMultiDict[str]) -> Exchange:
+        """Send a request through a forwarding proxy, and once more with the answer to its challenge (407)."""
+        content = self._body.data if isinstance(self._body, BytesBody) else None
+        credentials = auth.authorize(self._method, target, content)
+        if credentials is not None:
+            fields["Proxy-Authorization"] = check_value("Proxy-Authorization", credentials)
+        exchange = await self._send(route, target, fields)
+        if exchange.status != 407 or not (self._body is None or self._body.is_replayable):
+            return exchange
+        challenges = [value.decode("latin-1") for name, value in exchange.fields if name.lower() == _PROXY_CHALLENGE]
+        credentials = auth.answer(challenges, self._method, target, content)
+        if credentials is None:
+            return exchange
+        await ClientResponse(exchange, self._url).release()
+        fields["Proxy-Authorization"] = check_value("Proxy-Authorization", credentials)
+        return await self._send(route, target, fields)
+
+    async def _send(self, route: Route, target: str, fields: CIMultiDict[str]) -> Exchange:
         body = self._body
-        head = request_head(self._method, target, origin, fields, body)
+        head = request_head(self._method, target, route.origin, fields, body)
         if isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
             head, body = head + body.data, None
-        session = self._session
-        return await session._perform(session._connector.route(origin, self._tls), self._method, head, body, self._plan)
+        return await self._session._perform(route, self._method, head, body, self._plan)
 
     def _add_cookies(self, fields: CIMultiDict[str]) -> None:
         jar = self._session._jar
@@ -148,6 +183,15 @@ class Hops:
         if not redirect.keep_body:
             self._body = None
         self._url, self._method = redirect.url, redirect.method
+
+
+def _proxy_of(options: RequestOptions) -> Proxy | None:
+    proxy, auth, fields = options.get("proxy"), options.get("proxy_auth"), options.get("proxy_headers")
+    if proxy is not None:
+        return parse_proxy(str(proxy), auth, fields)
+    if auth is not None or fields is not None:
+        raise ValueError("proxy_auth= and proxy_headers= are for the proxy= of the same request; give that, too")
+    return None
 
 
 def _body_of(options: RequestOptions) -> Body | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ssl import SSLContext
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from .auth import Auth
 from .bodies import Data
 from .heads import Fields
 from .timeouts import Timeout
 from .trust import SSL
 from .urls import Query
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 __all__ = ["RequestOptions"]
 
@@ -36,6 +40,9 @@ class RequestOptions(TypedDict, total=False):
         ssl_context: The same as ``ssl``, for a context.
         server_hostname: Name asked for (SNI) and looked for in the certificate instead of the URL's host, as long as
             redirections stay within the origin.
+        proxy: URL of the proxy this request goes through; None, or nothing, for the session's.
+        proxy_auth: Credentials for it, in place of those in its URL.
+        proxy_headers: Further fields for it.
     """
 
     params: Query | None
@@ -53,3 +60,6 @@ class RequestOptions(TypedDict, total=False):
     verify_ssl: bool | None
     ssl_context: SSLContext | None
     server_hostname: str | None
+    proxy: str | URL | None
+    proxy_auth: Auth | None
+    proxy_headers: Mapping[str, str] | None

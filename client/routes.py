@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from .proxies import Proxy
 from .trust import TLSSettings
 from .urls import Origin
 
@@ -22,8 +23,15 @@ class Route(NamedTuple):
         key: Key of the pool: equal for what may share a connection, and for nothing else.
         origin: Where the way ends.
         tls: How TLS is spoken to the origin; None for plain octets.
+        proxy: What it goes through; None for nothing.
     """
 
     key: Hashable
     origin: Origin
     tls: TLSSettings | None
+    proxy: Proxy | None = None
+
+    @property
+    def forwarding_proxy(self) -> Proxy | None:
+        """The proxy that is sent the request itself, with the whole URL; None for the origin, in a tunnel or not."""
+        return self.proxy if self.proxy is not None and self.proxy.forwards(self.origin) else None

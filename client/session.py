@@ -5,11 +5,13 @@ What a request goes through from hop to hop is in ``hops``, where its connection
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
+from .auth import Auth
 from .bodies import Body
 from .connectors import BaseConnector, TCPConnector
 from .cookies import CookieJar
@@ -23,6 +25,7 @@ from .heads import DEFAULT_FIELDS, Fields, check_method, merge_fields, request_h
 from .hops import Hops, Plan
 from .limits import REDIRECT_STATUSES
 from .options import RequestOptions
+from .proxies import Proxy, environment_proxy, parse_proxy
 from .redirects import resolve_reference
 from .resolver import ThreadedResolver
 from .response import ClientResponse
@@ -122,9 +125,15 @@ class ClientSession:
         raise_for_status: Whether a status of 400 and above raises ClientResponseError; default False.
         auto_decompress: Whether gzip and deflate are decoded; default True. False gives the content as sent.
         max_body_bytes: Bound of a content as received; default None.
+        trust_env: Whether ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` of the environment are
+            obeyed, as they are when the session is made, unless the connector says itself where connections go;
+            default False.
+        proxy: URL of the proxy that all requests go through; default None. See ``ProxyConnector``.
+        proxy_auth: Credentials for it, in place of those in its URL.
 
     Raises:
         ValueError: Fields with control characters.
+        InvalidURL: The proxy's URL is none.
     """
 
     def __init__(
@@ -140,6 +149,9 @@ class ClientSession:
         raise_for_status: bool = False,
         auto_decompress: bool = True,
         max_body_bytes: int | None = None,
+        trust_env: bool = False,
+        proxy: str | URL | None = None,
+        proxy_auth: Auth | None = None,
     ) -> None:
         self._base_url = None if base_url is None else str(base_url)
         if self._base_url is not None:
@@ -157,7 +169,15 @@ class ClientSession:
         self._tails: dict[str, str] = {}  # what follows the request target, by origin
         self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
-        self._is_plain = self._timeout.total is None and self._base_url is None
+        self._is_plain = (
+            self._timeout.total is None
+            and self._base_url is None
+            and proxy is None
+            and not trust_env
+            and self._connector.goes_direct
+        )
+        self._proxy = None if proxy is None else parse_proxy(str(proxy), proxy_auth)
+        self._environment = dict(os.environ) if trust_env and self._connector.obeys_environment else None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -259,6 +279,13 @@ class ClientSession:
             url = resolve_reference(self._base_url, str(url))
         context.response = response = await Hops(self, method, str(url), options).run(None)
         return response
+
+    def _proxy_for(self, origin: Origin) -> Proxy | None:
+        """The proxy for *origin* of a request that names none; None for the connector's, or none."""
+        if self._proxy is not None or self._environment is None:
+            return self._proxy
+        named = environment_proxy(origin, self._environment)
+        return None if named is None else parse_proxy(named)
 
     async def _get_plain(self, context: _RequestContext, url: str) -> ClientResponse:
         """A GET without anything of its own, whose head is made from ready parts.

@@ -13,9 +13,11 @@ import contextlib
 import ssl
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 from .channel import Channel
 from .limits import TLS_WRITE_BYTES
+from .nested import NestedSSLSocket
 from .resumption import Resumption
 
 __all__ = ["TLSChannel", "client_context", "default_context", "unverified_context"]
@@ -102,10 +104,13 @@ class TLSChannel(Channel):
     is_tls = True
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: ssl.SSLSocket, resumption: Resumption | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: ssl.SSLSocket | NestedSSLSocket,
+        resumption: Resumption | None = None,
     ) -> None:
-        super().__init__(loop, sock)
-        self._ssl = sock
+        super().__init__(loop, cast(ssl.SSLSocket, sock))  # which has what a channel needs of it
+        self._ssl: ssl.SSLSocket | NestedSSLSocket = sock
         self._resumption = resumption
         if resumption is not None:
             resumption.opened(self)
@@ -214,6 +219,12 @@ class TLSChannel(Channel):
     def tls_session(self) -> ssl.SSLSession | None:
         """What another connection may resume; None when there is nothing, or a worker is inside the library."""
         return None if self.fd < 0 or self._is_held else self._ssl.session
+
+    def _shut_down(self) -> None:
+        if isinstance(self._ssl, NestedSSLSocket):
+            self._ssl.shutdown_socket()
+        else:
+            super()._shut_down()
 
     def close(self) -> None:
         """Say close_notify if the socket takes it now, and close without waiting for the peer's."""

@@ -158,6 +158,14 @@ class RawConnection:
                 self._buffer += data
         return self._take(len(self._buffer))
 
+    async def receive(self) -> bytes:
+        """Return what comes next, whatever it is; b"" at the end, a reset included."""
+        if self._buffer:
+            return self._take(len(self._buffer))
+        with contextlib.suppress(ConnectionError):
+            return await self._wire.receive()
+        return b""
+
     async def send(self, data: bytes) -> None:
         """Send *data* in one go; returns when the kernel has taken all of it."""
         await self._wire.send(data)

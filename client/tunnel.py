@@ -1,0 +1,214 @@
+"""From a proxy to a channel: CONNECT (RFC 9110 section 9.3.6), SOCKS5 (RFC 1928) by a library, TLS on top of either.
+
+Failures become the client's own errors here. Cancelling at any await closes what was opened. Not here: which proxy
+(``proxies``), who may open a connection (``pool``), how long it may take (``connectors``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from .auth import BasicAuth
+from .channel import Channel, wait_ready
+from .dial import open_tls
+from .exceptions import (
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientHttpProxyError,
+    ClientProxyConnectionError,
+    ServerDisconnectedError,
+)
+from .exchange import Exchange
+from .heads import check_value
+from .proxies import Proxy
+from .resolver import Resolver
+from .tls import TLSChannel, is_truncation
+from .trust import TLSSettings
+from .urls import Origin
+
+__all__ = ["open_by_proxy"]
+
+Connect = Callable[[str, int], Awaitable[socket.socket]]
+Finish = Callable[[socket.socket], Awaitable[Channel]]
+
+_READ_BYTES: Final = 16_384
+_ATTEMPTS: Final = 2  # a CONNECT, and one more with the answer to the challenge of the first
+
+
+async def open_by_proxy(
+    loop: asyncio.AbstractEventLoop,
+    proxy: Proxy,
+    origin: Origin,
+    connect: Connect,
+    resolver: Resolver,
+    settings: TLSSettings,
+    finish: Finish,
+) -> Channel:
+    """Open a channel to *origin* by way of *proxy*; to the proxy itself when that forwards requests to the origin.
+
+    Args:
+        loop: The event loop.
+        proxy: The proxy.
+        origin: Where to.
+        connect: Opens a TCP connection to a host and port.
+        resolver: Gives addresses where SOCKS wants them.
+        settings: How TLS is spoken to an https proxy.
+        finish: Makes the channel of a socket that leads to the origin, with TLS if that is spoken there.
+
+    Raises:
+        ClientProxyConnectionError: The proxy cannot be reached.
+        ClientHttpProxyError: It refused the tunnel.
+        ClientConnectorSSLError: A TLS handshake failed, with the proxy or with the origin.
+    """
+    if proxy.is_socks:
+        sock = await _open_socks(proxy, origin, resolver)
+        return await finish(sock)
+    credentials = None if proxy.auth is None else proxy.auth.authorize("CONNECT", _authority(origin), None)
+    for _ in range(_ATTEMPTS):
+        outer = await _reach(loop, proxy, connect, settings)
+        if proxy.forwards(origin):
+            return TLSChannel(loop, outer) if isinstance(outer, ssl.SSLSocket) else Channel(loop, outer)
+        try:
+            reply = await _connect(loop, outer, proxy, origin, credentials)
+        except BaseException:
+            outer.close()
+            raise
+        if 200 <= reply.status < 300:
+            return await finish(outer)
+        outer.close()
+        credentials = _answer(proxy, origin, reply)
+        if credentials is None:
+            break
+    raise ClientHttpProxyError(
+        f"{proxy.shown} for a tunnel to {_authority(origin)}",
+        status=reply.status,
+        message=reply.reason.decode("latin-1"),
+    )
+
+
+async def _reach(
+    loop: asyncio.AbstractEventLoop, proxy: Proxy, connect: Connect, settings: TLSSettings
+) -> socket.socket:
+    """A connection to the proxy, in TLS if that is spoken to it."""
+    try:
+        sock = await connect(proxy.host, proxy.port)
+    except ClientConnectorError as exc:
+        raise ClientProxyConnectionError(proxy.host, proxy.port, exc.attempts) from exc
+    if proxy.scheme != "https":
+        return sock
+    tls = await open_tls(loop, sock, settings, proxy.host, proxy.port)
+    assert isinstance(tls, ssl.SSLSocket), "made of a plain socket"
+    return tls
+
+
+def _authority(origin: Origin) -> str:
+    """Where the tunnel ends, in authority-form (RFC 9112 section 3.2.3)."""
+    return f"[{origin.host}]:{origin.port}" if ":" in origin.host else f"{origin.host}:{origin.port}"
+
+
+def _answer(proxy: Proxy, origin: Origin, reply: Exchange) -> str | None:
+    if reply.status != 407 or proxy.auth is None:
+        return None
+    challenges = [value.decode("latin-1") for name, value in reply.fields if name.lower() == b"proxy-authenticate"]
+    return proxy.auth.answer(challenges, "CONNECT", _authority(origin), None)
+
+
+def connect_head(proxy: Proxy, origin: Origin, credentials: str | None) -> bytes:
+    """The head of a CONNECT request.
+
+    Args:
+        proxy: Gives further fields.
+        origin: Where the tunnel is to end.
+        credentials: Value of Proxy-Authorization; None for none.
+    """
+    authority = _authority(origin)
+    fields = [("Host", authority), *proxy.fields]
+    if credentials is not None:
+        fields.append(("Proxy-Authorization", check_value("Proxy-Authorization", credentials)))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"CONNECT {authority} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, origin: Origin, credentials: str | None
+) -> Exchange:
+    """Ask for a tunnel; the head of the reply. Octets behind it are refused: the origin speaks second."""
+    exchange = Exchange("CONNECT")
+    try:
+        await _send_all(loop, sock, connect_head(proxy, origin, credentials))
+        while exchange.message is None and exchange.error is None:
+            data = await _receive(loop, sock)
+            if not data:
+                raise ServerDisconnectedError(f"the proxy {proxy.shown} disconnected", exchange.head_octets)
+            exchange.receive(data)
+    except OSError as exc:
+        if not is_truncation(exc):
+            raise ClientProxyConnectionError(proxy.host, proxy.port, (exc,)) from exc
+        raise ServerDisconnectedError(f"the proxy {proxy.shown} disconnected", exchange.head_octets) from exc
+    if exchange.error is not None:
+        raise exchange.error
+    if exchange.status < 300 and (exchange.received or exchange.has_leftover):
+        raise ClientProxyConnectionError(
+            proxy.host, proxy.port, (OSError("it sent octets before the tunnel was used"),)
+        )
+    return exchange
+
+
+async def _send_all(loop: asyncio.AbstractEventLoop, sock: socket.socket, data: bytes) -> None:
+    while data:
+        try:
+            data = data[sock.send(data) :]
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            await wait_ready(loop, sock.fileno(), for_writing=True)
+
+
+async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
+    while True:
+        try:
+            return sock.recv(_READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            await wait_ready(loop, sock.fileno(), for_writing=False)
+
+
+async def _open_socks(proxy: Proxy, origin: Origin, resolver: Resolver) -> socket.socket:
+    """A connection to *origin* by a SOCKS5 proxy; needs the extra ``socks``."""
+    try:
+        from python_socks import ProxyError, ProxyType
+        from python_socks.async_.asyncio import Proxy as SocksProxy
+    except ImportError as exc:
+        problem = OSError("SOCKS needs a package that is not installed; pip install 'fetchd[socks]' brings it")
+        raise ClientProxyConnectionError(proxy.host, proxy.port, (problem,)) from exc
+    login = password = None
+    if proxy.auth is not None:
+        if not isinstance(proxy.auth, BasicAuth):
+            raise ClientProxyConnectionError(
+                proxy.host, proxy.port, (OSError("SOCKS knows user and password only; give it BasicAuth"),)
+            )
+        login, password = proxy.auth.login, proxy.auth.password
+    is_remote = proxy.scheme == "socks5h"
+    address = await _first_address(resolver, proxy.host, proxy.port)
+    target = origin.host if is_remote else await _first_address(resolver, origin.host, origin.port)
+    socks = SocksProxy(ProxyType.SOCKS5, address, proxy.port, login, password, rdns=is_remote)
+    try:
+        return await socks.connect(target, origin.port, timeout=_SOCKS_TIMEOUT_S)
+    except (ProxyError, OSError) as exc:
+        problem = exc if isinstance(exc, OSError) else OSError(str(exc))
+        raise ClientProxyConnectionError(proxy.host, proxy.port, (problem,)) from exc
+
+
+# The library insists on a bound; ours is Timeout.connect, so this one never comes first.
+_SOCKS_TIMEOUT_S: Final = 86_400.0
+
+
+async def _first_address(resolver: Resolver, host: str, port: int) -> str:
+    try:
+        addresses = await resolver.resolve(host, port, socket.AF_UNSPEC)
+    except OSError as exc:
+        raise ClientConnectorDNSError(host, port, (exc,)) from exc
+    if not addresses:
+        raise ClientConnectorDNSError(host, port, (OSError("the name has no address"),))
+    return str(addresses[0][4][0])
