@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from examples.origin import File, Manner, Origin, table
+from tests.support.raw_proxy import http_proxy
 from tests.support.raw_server import RawConnection, RawServer, raw_server, reply_with, response
 
 ROOT = Path(__file__).parent.parent
@@ -281,6 +282,16 @@ async def test_unix_socket_asks_the_service_behind_it(tmp_path: Path) -> None:
     async with raw_server(reply_with(response(200, b"all is well")), unix=path) as server:
         assert await example("unix_socket.py", path, "http://app.invalid/status") == "200: all is well\n"
     assert [(request.target, request.fields["Host"]) for request in server.requests] == [("/status", "app.invalid")]
+
+
+async def test_proxy_asks_through_it() -> None:
+    """And says what is wrong when there is none."""
+    async with raw_server(http_proxy()) as proxy, raw_server(reply_with(response(200, b"hello"))) as server:
+        assert await example("proxy.py", proxy.url(), server.url("/page")) == "200: hello\n"
+        assert [request.target for request in proxy.requests] == [server.url("/page")]
+    code, output, errors = await run_python(EXAMPLES / "proxy.py", proxy.url(), server.url("/page"))
+    assert (code, output) == (1, "")
+    assert f"cannot use the proxy 127.0.0.1:{proxy.port}" in errors
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ Where a program is missing its tests are skipped, so that ``make test`` works on
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.support.httpbin import Httpbin, has_httpbin, run_httpbin
 from tests.support.nginx import Nginx, find_nginx, run_nginx
+from tests.support.proxies import RealProxy, find_program, run_squid, run_tinyproxy
 
 _HERE = Path(__file__).parent
 
@@ -44,6 +46,34 @@ def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Httpbin]:
     else:
         with run_httpbin(tmp_path_factory.mktemp("httpbin")) as server:
             yield server
+
+
+@pytest.fixture(scope="session", params=["", "basic", "digest"])
+def squid(request: pytest.FixtureRequest) -> Iterator[tuple[RealProxy, str]]:
+    """A running squid, and what credentials it demands: none, ``basic`` or ``digest``."""
+    program = find_program("squid")
+    if program is None:
+        _missing("squid")
+    else:
+        # Not in a folder of pytest's: squid lays root down and could not enter it.
+        with (
+            tempfile.TemporaryDirectory(prefix="fetchd-squid-") as folder,
+            run_squid(program, Path(folder), auth=request.param) as server,
+        ):
+            yield server, request.param
+
+
+@pytest.fixture(scope="session", params=["", "basic"])
+def tinyproxy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RealProxy, str]]:
+    """A running tinyproxy, and what credentials it demands: none or ``basic``."""
+    program = find_program("tinyproxy")
+    if program is None:
+        _missing("tinyproxy")
+    else:
+        with run_tinyproxy(program, tmp_path_factory.mktemp("tinyproxy"), auth=request.param) as server:
+            yield server, request.param
 
 
 def _missing(program: str) -> None:
