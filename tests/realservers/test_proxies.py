@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fetchd.client import BasicAuth, ClientHttpProxyError, ClientSession, DigestAuth, ProxyConnector, context_with_roots
+from fetchd.client import BasicAuth, ClientHttpProxyError, ClientSession, DigestAuth, ProxyConnector, client_context
 from tests.support.nginx import Nginx
 from tests.support.proxies import RealProxy
 
@@ -20,7 +20,7 @@ AUTHS: dict[str, BasicAuth | DigestAuth | None] = {
 
 def session_of(nginx: Nginx, proxy: RealProxy, auth: BasicAuth | DigestAuth | None) -> ClientSession:
     """A session through *proxy*."""
-    context = context_with_roots(nginx.authority)
+    context = client_context(nginx.authority)
     return ClientSession(connector=ProxyConnector(proxy.url(), proxy_auth=auth, ssl_context=context))
 
 
