@@ -62,7 +62,8 @@ def _check(data: bytes) -> bool:
     if _VISIBLE(before_fragment):
         written = "/" + re.sub(r"^[^:]*://[^/?]*/?", "", before_fragment, count=1)
         assert target == written, "the octets of a URL are kept"
-    assert locate(origin.key + target) == (origin._replace(authorization=None), target), "located twice is located once"
+    if "%" not in origin.host:  # a key is no URL: it holds the zone of an address as it is connected to
+        assert locate(origin.key + target) == (origin._replace(authorization=None), target)
     _check_secret(text, without_userinfo(text), repr(without_userinfo(text)))
     asked = with_params(text, [("a", "b&c"), ("a", "d")])
     assert asked.startswith(before_fragment)
