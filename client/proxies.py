@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from .auth import Auth, BasicAuth
 from .exceptions import InvalidURL
-from .urls import Origin, locate, without_userinfo
+from .urls import Origin, as_shown, locate
 
 __all__ = ["Proxy", "environment_proxy", "parse_proxy"]
 
@@ -76,9 +76,7 @@ def parse_proxy(url: str, auth: Auth | None = None, fields: Mapping[str, str] | 
         scheme, rest = "http", url.strip()
     scheme = scheme.lower()
     if scheme not in _PORTS:
-        raise InvalidURL(
-            without_userinfo(url), f"scheme {scheme[:20]!r} of a proxy; expected one of {', '.join(_PORTS)}"
-        )
+        raise InvalidURL(as_shown(url), f"no scheme of a proxy; expected one of {', '.join(_PORTS)}")
     authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
     userinfo, _, place = authority.rpartition("@")
     try:

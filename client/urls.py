@@ -18,7 +18,7 @@ from multidict import MultiMapping
 
 from .exceptions import InvalidURL
 
-__all__ = ["Origin", "Query", "locate", "with_params", "without_userinfo"]
+__all__ = ["Origin", "Query", "as_shown", "locate", "with_params", "without_userinfo"]
 
 Query = Mapping[str, str | int | float] | MultiMapping[str] | Iterable[tuple[str, str | int | float]] | str
 
@@ -84,10 +84,10 @@ def locate(url: str) -> tuple[Origin, str]:
 
 def _locate_rare(url: str) -> tuple[Origin, str]:
     if _CONTROL(url) is not None:
-        raise InvalidURL(_shown(url), "control characters, which no URL may hold")
+        raise InvalidURL(as_shown(url), "control characters, which no URL may hold")
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in _DEFAULT_PORTS:
-        raise InvalidURL(_shown(url), "expected http:// or https://")
+        raise InvalidURL(as_shown(url), "expected http:// or https://")
     ends = [place for mark in "/?#" if (place := rest.find(mark)) >= 0]
     end = min(ends, default=len(rest))
     prefix = f"{scheme}://{rest[:end]}"
@@ -97,7 +97,7 @@ def _locate_rare(url: str) -> tuple[Origin, str]:
             origin = _parse_origin(scheme.lower(), rest[:end])
         except ValueError as exc:
             # The cause would show the URL as it is in every traceback.
-            raise InvalidURL(_shown(url), str(exc)) from None
+            raise InvalidURL(as_shown(url), str(exc)) from None
         if len(_origins) >= _MAX_ORIGINS:
             _origins.clear()
         _origins[prefix] = origin
@@ -113,7 +113,7 @@ def _request_target(url: str, text: str) -> str:
     try:
         return _UNFIT_RUNS(lambda run: quote(run.group(), safe=""), target)
     except UnicodeEncodeError:
-        raise InvalidURL(_shown(url), "characters that are no Unicode text") from None
+        raise InvalidURL(as_shown(url), "characters that are no Unicode text") from None
 
 
 _UNFIT_RUNS = re.compile(r"[^!-~]+").sub
@@ -168,7 +168,7 @@ def _basic(userinfo: str | None) -> str | None:
     return "Basic " + b64encode(user + b":" + password).decode("ascii")
 
 
-def _shown(url: str) -> str:
+def as_shown(url: str) -> str:
     """A URL that is wrong as it may be shown: where the userinfo ends is a guess, so nothing before an @ is."""
     shown = without_userinfo(url)
     return shown if shown != url or "@" not in url else "..." + url.rpartition("@")[2]

@@ -10,6 +10,7 @@ from . import (
     fast_heads,
     heads,
     locations,
+    proxy_urls,
     sessions,
     set_cookie,
     urls,
@@ -29,6 +30,7 @@ _MODULES = (
     urls,
     locations,
     challenges,
+    proxy_urls,
     sessions,
 )
 

@@ -30,7 +30,10 @@ def test_a_proxy_is_read_from_its_url(url: str, expected: Proxy) -> None:
     assert parse_proxy(url) == expected
 
 
-@pytest.mark.parametrize("url", ["ftp://me:secret@p", "http://", "", "http://me:secret@:1", "http://me:secret@p:99999"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://me:secret@p", "ht tp://me:secret@p", "http://", "", "http://me:secret@:1", "http://me:secret@p:99999"],
+)
 def test_what_is_no_proxy_is_refused_without_its_credentials(url: str) -> None:
     """The message may come into a log."""
     with pytest.raises(InvalidURL) as caught:
