@@ -68,6 +68,13 @@ DEFECT_CLASSES = {
                 "cookies_of_the_jar_go_where_they_belong_on_each_hop",
             ),
             *_in("client/test_urls.py", "no_message_and_no_traceback_holds_credentials"),
+            *_in(
+                "client/test_tunnel.py",
+                "credentials_reach_the_proxy_and_nobody_else",
+                "proxy_authorization_set_by_hand_reaches_no_origin",
+                "no_proxy_is_asked_anew_for_each_redirection",
+            ),
+            *_in("client/test_proxies.py", "what_is_no_proxy_is_refused_without_its_credentials"),
         ),
     ),
     2: Defect(
@@ -199,6 +206,7 @@ DEFECT_CLASSES = {
                 "another_name_is_for_its_origin_alone",
             ),
             *_in("client/test_resumption.py", "no_session_is_resumed_under_another_trust"),
+            *_in("client/test_tunnel.py", "connections_are_not_shared_between_credentials_or_ways"),
         ),
     ),
     11: Defect(
@@ -217,12 +225,15 @@ DEFECT_CLASSES = {
     ),
     12: Defect(
         "A slot or socket leaked by cancellation at any await.",
-        _in(
-            "client/test_cancellation.py",
-            "cancelled_anywhere_a_request_leaves_nothing_behind",
-            "cancelled_while_connecting_a_request_leaves_nothing_behind",
-            "wait_for_leaves_nothing_behind",
-            "a_second_cancellation_during_the_cleanup_loses_nothing",
+        (
+            *_in(
+                "client/test_cancellation.py",
+                "cancelled_anywhere_a_request_leaves_nothing_behind",
+                "cancelled_while_connecting_a_request_leaves_nothing_behind",
+                "wait_for_leaves_nothing_behind",
+                "a_second_cancellation_during_the_cleanup_loses_nothing",
+            ),
+            *_in("client/test_tunnel.py", "cancelled_anywhere_on_the_way_a_request_leaves_nothing_open"),
         ),
     ),
     13: Defect(

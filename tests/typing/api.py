@@ -20,6 +20,8 @@ from yarl import URL
 
 from fetchd.client import (
     BaseConnector,
+    BasicAuth,
+    BearerAuth,
     CachingResolver,
     ClientConnectorError,
     ClientError,
@@ -28,8 +30,10 @@ from fetchd.client import (
     ClientSession,
     Cookie,
     CookieJar,
+    DigestAuth,
     Fingerprint,
     IncompleteMessageError,
+    ProxyConnector,
     RequestOptions,
     Resolver,
     ServerTimeoutError,
@@ -209,6 +213,17 @@ async def connectors(context: ssl.SSLContext, path: Path) -> None:
     for trust in (True, False, context, Fingerprint(bytes(32))):
         TCPConnector(ssl=trust)
     TCPConnector(ssl="path")  # type: ignore[arg-type]  # no trust
+
+
+async def proxies(session: ClientSession) -> None:
+    """Credentials of every kind, a proxy in each place."""
+    assert_type(BasicAuth.decode("Basic dTpw"), BasicAuth)
+    assert_type(BasicAuth("user", "password", "utf-8").encode(), str)
+    for auth in (BasicAuth("user"), BearerAuth("token"), DigestAuth("user", "password")):
+        ClientSession(proxy="http://proxy:3128", proxy_auth=auth, trust_env=False)
+        ProxyConnector(proxy="http://proxy:3128", proxy_auth=auth)
+        await session.get("/", proxy=URL("http://proxy"), proxy_auth=auth, proxy_headers={"A": "b"})
+    await session.get("/", proxy_auth=("user", "password"))  # type: ignore[arg-type]  # no credentials
 
 
 def cookies(jar: CookieJar) -> None:
