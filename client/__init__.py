@@ -10,7 +10,7 @@ Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same
 from . import exceptions
 from .auth import BasicAuth, BearerAuth, DigestAuth
 from .connectors import BaseConnector, ProxyConnector, TCPConnector, UnixConnector
-from .cookies import Cookie, CookieJar
+from .cookies import Cookie, CookieJar, DummyCookieJar
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
 from .options import RequestOptions
 from .resolver import CachingResolver, Resolver, ThreadedResolver
@@ -32,6 +32,7 @@ __all__ = [
     "Cookie",
     "CookieJar",
     "DigestAuth",
+    "DummyCookieJar",
     "Fingerprint",
     "ProxyConnector",
     "RequestOptions",

@@ -1,23 +1,24 @@
 """The cookie store: what a server set, and what of it may be sent where (RFC 6265).
 
-Here: parsing of Set-Cookie, the matching rules one function a clause, and a store bounded in
-number and size. Pure: no I/O; the clock is given. Not here: which responses and requests take
-part, and files to keep cookies in.
+Here: the matching rules one function a clause, and a store bounded in number and size. No I/O but for ``load`` and
+``save``; the clock is given. Not here: the syntax of fields (``cookie_syntax``) and of files (``cookie_files``), and
+which responses and requests take part.
 
 Deviations from RFC 6265, each towards what browsers do (draft-ietf-httpbis-rfc6265bis):
-control octets anywhere refuse the cookie; over http a Secure cookie is neither set nor replaced.
-Public suffixes (section 5.3 step 5) are known only as far as a Domain without a dot is one.
+control octets anywhere refuse the cookie; over http a Secure cookie is neither set nor replaced; the prefixes __Host-
+and __Secure- are promises that are held. SameSite says nothing to a client that has no sites, and is read over.
 """
 
 from __future__ import annotations
 
-import re
+import os
 import time
-from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING
+
+from .cookie_syntax import check_by_hand, expiry_time, simple_cookies, split_set_cookie
+from .public_suffixes import is_public_suffix
 
 if TYPE_CHECKING:
     from http.cookies import Morsel, SimpleCookie
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Cookie",
     "CookieJar",
+    "DummyCookieJar",
     "default_path",
     "domain_match",
-    "parse_cookie_date",
     "parse_set_cookie",
     "path_match",
-    "simple_cookies",
 ]
 
 MAX_COOKIES = 3000
@@ -43,28 +43,6 @@ MAX_COOKIES_PER_DOMAIN = 50
 
 MAX_COOKIE_BYTES = 4096
 """Octets of name and value together; RFC 6265 section 6.1, and what browsers take."""
-
-# Longer attribute values are left out, as browsers do (rfc6265bis section 5.6 step 6).
-_MAX_ATTRIBUTE = 1024
-
-# Max-Age may have any number of digits; seconds beyond this (30,000 years) mean "for ever".
-_MAX_DELTA = 10**12
-
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_DIGITS = re.compile(r"-?[0-9]+")
-_ESCAPED = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
-_FLAGS = frozenset({"secure", "httponly"})
-
-# Section 5.1.1: what stands between the tokens of a date, and what a token starts with, in the order
-# in which the parts are looked for.
-_DATE_DELIMITERS = re.compile(r"[\t\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DATE_PARTS = {
-    "time": re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])"),
-    "day": re.compile(r"([0-9]{1,2})(?![0-9])"),
-    "month": re.compile(f"({'|'.join(_MONTHS)})", re.ASCII | re.IGNORECASE),
-    "year": re.compile(r"([0-9]{2,4})(?![0-9])"),
-}
 
 # A cookie of this domain is sent to every host; no host has an empty name.
 _EVERY_HOST = ""
@@ -186,7 +164,7 @@ class CookieJar:
         pairs = cookies.items() if isinstance(cookies, Mapping) else cookies
         for name, given in pairs:
             value = given if isinstance(given, str) else given.coded_value
-            _check_by_hand(name, value)
+            check_by_hand(name, value)
             cookie = Cookie(name, value, host, path, None, now, host_only=url is not None, last_access_time=now)
             if not self._fits(cookie):
                 raise ValueError(f"cookie {name[:40]!r} is longer than {self._max_bytes} octets")
@@ -215,6 +193,61 @@ class CookieJar:
             for cookie in list(bucket.values()):
                 if predicate is None or predicate(cookie):
                     self._remove(cookie)
+
+    def clear_domain(self, domain: str) -> None:
+        """Forget the cookies of *domain* and of the hosts below it."""
+        self.clear(lambda cookie: domain_match(cookie.domain, domain.lower().removeprefix(".")))
+
+    def update_cookies(
+        self, cookies: Mapping[str, str | Morsel[str]] | Iterable[tuple[str, str]], response_url: URL | None = None
+    ) -> None:
+        """``update`` under the name that aiohttp gives it."""
+        self.update(cookies, response_url)
+
+    def filter_cookies(self, request_url: URL) -> SimpleCookie:
+        """The cookies of a request to *request_url*, as ``cookie_header`` chooses them."""
+        header = self.cookie_header(request_url)
+        return simple_cookies(header.split("; ") if header else ())
+
+    def save(self, path: str | os.PathLike[str]) -> int:
+        """Write the cookies to a file in the format of Netscape, which curl, wget and browsers' tools read.
+
+        The file takes the place of one that is there in one step, and is readable by its owner alone. Cookies that are
+        sent to every host, and those with a tab in name or value, have no place in the format and are left out.
+
+        Args:
+            path: The file; expiry times are kept to the second, cookies without one as 0.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        from .cookie_files import save_cookies
+
+        return save_cookies(path, self)
+
+    def load(self, path: str | os.PathLike[str]) -> int:
+        """Add the cookies of a file in the format of Netscape; those that have expired are left out.
+
+        Args:
+            path: As ``save``, curl or wget has written it.
+
+        Returns:
+            How many were read.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: A line of it is none of that format; nothing was added. The message names the line.
+        """
+        from .cookie_files import load_cookies
+
+        now = self._clock()
+        cookies = load_cookies(path, now)
+        for cookie in cookies:
+            self._store(cookie, now, is_secure=True)
+        return len(cookies)
 
     def _select(self, host: str, path: str, is_secure: bool, now: float) -> list[Cookie]:
         chosen = []
@@ -277,6 +310,15 @@ class CookieJar:
             self._remove(cookie)
 
 
+class DummyCookieJar(CookieJar):
+    """A jar that keeps nothing: responses set no cookies, and none are sent but those of the request itself."""
+
+    __slots__ = ()
+
+    def _store(self, cookie: Cookie, now: float, *, is_secure: bool) -> None:
+        """Keep nothing."""
+
+
 def parse_set_cookie(text: str, url: URL, now: float) -> Cookie | None:
     """Return the cookie that a value of Set-Cookie received from *url* sets, or None to ignore it.
 
@@ -290,7 +332,7 @@ def parse_set_cookie(text: str, url: URL, now: float) -> Cookie | None:
     Source: RFC 6265 sections 5.2 and 5.3 steps 1 to 10.
     """
     host = _host_of(url)
-    split = _split_set_cookie(text)
+    split = split_set_cookie(text)
     if split is None:
         return None
     name, value, attributes = split
@@ -302,13 +344,13 @@ def parse_set_cookie(text: str, url: URL, now: float) -> Cookie | None:
         # An empty Domain is ignored, so that one before it stands.
         next((text for key, text in reversed(attributes) if key == "domain" and text), ""),
         path if path.startswith("/") else default_path(url.raw_path),
-        _expiry_time(attributes, now),
+        expiry_time(attributes, now),
         creation_time=now,
         secure="secure" in last,
         http_only="httponly" in last,
         last_access_time=now,
     )
-    return cookie if _settle_domain(cookie, host) else None
+    return cookie if _settle_domain(cookie, host) and _keeps_its_prefix(cookie, url, path) else None
 
 
 def domain_match(host: str, domain: str) -> bool:
@@ -340,109 +382,25 @@ def default_path(request_path: str) -> str:
     return request_path[: request_path.rfind("/")] or "/"
 
 
-def parse_cookie_date(text: str) -> float | None:
-    """Return the seconds since 1970 of a cookie date in any of its odd forms, or None.
-
-    Source: RFC 6265 section 5.1.1: the first token that looks like a time, a day, a month, a year
-    each wins; weekday and zone are read over.
-    """
-    found: dict[str, re.Match[str]] = {}
-    for token in _DATE_DELIMITERS.split(text):
-        for part, pattern in _DATE_PARTS.items():
-            if part not in found and (match := pattern.match(token)):
-                found[part] = match
-                break
-    if len(found) < len(_DATE_PARTS):
-        return None
-    hour, minute, second = map(int, found["time"].groups())
-    year = int(found["year"][1])
-    if year <= 99:
-        year += 1900 if year >= 70 else 2000
-    if year < 1601 or hour > 23 or minute > 59 or second > 59:
-        return None
-    try:
-        day = date(year, _MONTHS.index(found["month"][1].lower()) + 1, int(found["day"][1]))
-    except ValueError:
-        return None
-    return float(timegm((*day.timetuple()[:3], hour, minute, second)))
-
-
-def simple_cookies(set_cookie: Iterable[str]) -> SimpleCookie:
-    """Return what the fields set, for a response to show; never raises.
-
-    A cookie that RFC 6265 section 5.2 would ignore is left out, and so is one whose name the
-    standard library does not take (``a[b]``, ``path``); the store takes these.
-    """
-    from http.cookies import CookieError, Morsel, SimpleCookie  # for who asks; 5 ms of an import
-
-    cookies = SimpleCookie()
-    for text in set_cookie:
-        split = _split_set_cookie(text)
-        if split is None:
-            continue
-        name, coded_value, attributes = split
-        morsel: Morsel[str] = Morsel()
-        try:
-            morsel.set(name, _unquote(coded_value), coded_value)
-        except CookieError:
-            continue
-        for attribute, content in attributes:
-            if morsel.isReservedKey(attribute):
-                morsel[attribute] = True if attribute in _FLAGS else content
-        cookies[name] = morsel
-    return cookies
-
-
-def _unquote(value: str) -> str:
-    """*value* without its quotes and backslashes; linear, which the standard library's is not everywhere."""
-    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
-        return value
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)) if match[1] else match[2], value[1:-1])
-
-
-def _split_set_cookie(text: str) -> tuple[str, str, list[tuple[str, str]]] | None:
-    """Name, value and attributes (names lower-case, in order), section 5.2; None to ignore the whole."""
-    if _CONTROLS.search(text):
-        return None
-    pair, _, rest = text.partition(";")
-    name, equals, value = pair.partition("=")
-    name = name.strip(" \t")
-    if not equals or not name:
-        return None
-    attributes = []
-    for item in rest.split(";") if rest else ():
-        attribute, _, content = item.partition("=")
-        content = content.strip(" \t")
-        if len(content) <= _MAX_ATTRIBUTE:
-            attributes.append((attribute.strip(" \t").lower(), content))
-    return name, value.strip(" \t"), attributes
-
-
-def _expiry_time(attributes: list[tuple[str, str]], now: float) -> float | None:
-    """Section 5.3 step 3: Max-Age wins over Expires; of each the last that makes sense counts."""
-    expires = max_age = None
-    for attribute, content in attributes:
-        if attribute == "max-age" and _DIGITS.fullmatch(content):
-            max_age = int(content)
-        elif attribute == "expires":
-            seconds = parse_cookie_date(content)
-            expires = expires if seconds is None else seconds
-    if max_age is None:
-        return expires
-    return now + min(max_age, _MAX_DELTA) if max_age > 0 else 0.0
-
-
 def _settle_domain(cookie: Cookie, host: str) -> bool:
     """Section 5.3 steps 5 and 6: whether *host* may set the cookie, and for whom besides itself.
 
-    A domain without a dot stands for a public suffix: the host that is one may set it for itself.
+    A public suffix stands for no site: the host that is one may set it for itself, nobody for those below it.
     """
     domain = cookie.domain = cookie.domain.removeprefix(".").lower()
-    if not domain or (domain == host and ("." not in host or _is_address(host))):
+    if not domain or (domain == host and (_is_address(host) or is_public_suffix(host))):
         cookie.domain = host
         return True
     cookie.host_only = False
-    return "." in domain and domain_match(host, domain)
+    return domain_match(host, domain) and not is_public_suffix(domain)
+
+
+def _keeps_its_prefix(cookie: Cookie, url: URL, path: str) -> bool:
+    """Whether the promise that the name makes is held (draft-ietf-httpbis-rfc6265bis section 4.1.3)."""
+    name = cookie.name[:9].lower()
+    if name.startswith("__host-"):
+        return cookie.secure and url.scheme == "https" and cookie.host_only and path == "/"
+    return name != "__secure-" or (cookie.secure and url.scheme == "https")
 
 
 def _host_of(url: URL) -> str:
@@ -471,15 +429,3 @@ def _domains_of(host: str) -> list[str]:
             domains.append(host[start:])
             start = host.find(".", start) + 1
     return domains
-
-
-def _check_by_hand(name: str, value: str) -> None:
-    """What a caller sets must not break out of the Cookie field.
-
-    Raises:
-        ValueError: It would.
-    """
-    if not name or _CONTROLS.search(name) or any(char in name for char in "=; \t"):
-        raise ValueError(f"cookie name {name[:40]!r}: expected a name without blanks, '=', ';' and control octets")
-    if ";" in value or _CONTROLS.search(value):
-        raise ValueError(f"value of cookie {name[:40]!r}: expected no ';' and no control octets")

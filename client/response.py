@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from .connection import Connection
-from .cookies import simple_cookies
+from .cookie_syntax import simple_cookies
 from .exceptions import ClientResponseError, ContentTypeError, StreamConsumedError
 from .exchange import Exchange
 from .framing import Framing

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 import time
 
-from fetchd.client.cookies import parse_cookie_date
+from fetchd.client.cookie_syntax import parse_cookie_date
 
 from ..engine import Target
 

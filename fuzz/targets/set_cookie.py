@@ -9,7 +9,8 @@ import re
 
 from yarl import URL
 
-from fetchd.client.cookies import CookieJar, domain_match, path_match, simple_cookies
+from fetchd.client.cookie_syntax import simple_cookies
+from fetchd.client.cookies import CookieJar, domain_match, path_match
 
 from ..engine import Target
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from fetchd.client.cookie_syntax import parse_cookie_date, simple_cookies
 from fetchd.client.cookies import (
     Cookie,
     CookieJar,
+    DummyCookieJar,
     default_path,
     domain_match,
-    parse_cookie_date,
     parse_set_cookie,
     path_match,
-    simple_cookies,
 )
 
 NOW = 1_700_000_000.0
@@ -798,3 +798,40 @@ def test_the_bounds_hold_whatever_is_set(
         domains = [cookie.domain for cookie in jar]
         assert len(domains) == len(jar) <= max_cookies
         assert all(domains.count(domain) <= max_cookies_per_domain for domain in domains)
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "stored"),
+    [
+        ("__Secure-a=1; Secure", "https://h.example/", True),
+        ("__Secure-a=1", "https://h.example/", False),
+        ("__SECURE-a=1", "https://h.example/", False),
+        ("__Secure-a=1; Secure", "http://h.example/", False),
+        ("__Host-a=1; Secure; Path=/", "https://h.example/", True),
+        ("__Host-a=1; Secure", "https://h.example/", False),
+        ("__Host-a=1; Secure; Path=/x", "https://h.example/", False),
+        ("__Host-a=1; Path=/", "https://h.example/", False),
+        ("__Host-a=1; Secure; Path=/; Domain=h.example", "https://h.example/", False),
+        ("__Hosts-a=1", "https://h.example/", True),
+    ],
+)
+def test_a_prefix_is_a_promise_that_is_held(text: str, url: str, stored: bool) -> None:
+    """draft-ietf-httpbis-rfc6265bis section 4.1.3; else a neighbour could plant such a cookie."""
+    jar = CookieJar()
+    jar.update_from_response([text], URL(url))
+    assert bool(jar) is stored
+
+
+def test_the_names_of_aiohttp_do_the_same() -> None:
+    """update_cookies, filter_cookies, clear_domain; a DummyCookieJar keeps nothing."""
+    jar = CookieJar()
+    jar.update_cookies({"a": "1"}, URL("http://www.example.com/"))
+    jar.update_cookies({"b": "2"}, URL("http://other.example/"))
+    filtered = jar.filter_cookies(URL("http://www.example.com/"))
+    assert {name: morsel.value for name, morsel in filtered.items()} == {"a": "1"}
+    jar.clear_domain("example.com")
+    assert [cookie.name for cookie in jar] == ["b"]
+    dummy = DummyCookieJar()
+    dummy.update({"a": "1"})
+    dummy.update_from_response(["b=2"], URL("http://www.example.com/"))
+    assert not dummy
