@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 from .auth import Auth
 from .channel import Channel
 from .connection import Connection
+from .cookies import CookieJar
 from .dial import CONNECTION_ATTEMPT_DELAY_S, connect_tcp, connect_unix, open_channel
 from .exceptions import (
     ConnectionTimeoutError,
@@ -83,11 +84,14 @@ class BaseConnector:
             the default, is True.
         verify_ssl: The same as ``ssl``, for True and False.
         ssl_context: The same as ``ssl``, for a context.
+        share_cookies: Whether what one ``request()`` with this connector is told by Set-Cookie is sent with the next.
+            A session has a jar of its own whatever this says. Default False.
 
     Raises:
         ValueError: Two of ``ssl``, ``verify_ssl`` and ``ssl_context`` together, or a negative limit.
 
     Attributes:
+        cookie_jar: Where shared cookies are; None unless ``share_cookies``.
         goes_direct: Whether requests go straight to where they lead unless they say otherwise.
         obeys_environment: Whether a proxy that the environment names may be put on the way.
     """
@@ -105,6 +109,7 @@ class BaseConnector:
         ssl: SSL | None = None,
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
+        share_cookies: bool = False,
     ) -> None:
         trust = trust_of(ssl, verify_ssl, ssl_context)
         if limit < 0 or limit_per_host < 0:
@@ -121,6 +126,7 @@ class BaseConnector:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
+        self.cookie_jar: CookieJar | None = CookieJar() if share_cookies else None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'closed' if self._closed else self._pool}>"
@@ -367,6 +373,7 @@ class TCPOptions(TypedDict, total=False):
     ssl: SSL | None
     verify_ssl: bool | None
     ssl_context: SSLContext | None
+    share_cookies: bool
     resolver: Resolver | None
     family: int
     happy_eyeballs_delay: float | None
@@ -376,7 +383,7 @@ class TCPConnector(BaseConnector):
     """Connections over TCP, pooled and kept alive, with TLS for https.
 
     Args:
-        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context: See
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies: See
             ``BaseConnector``.
         resolver: Names to addresses; default: getaddrinfo in threads of its own, cached for 60 s.
         family: ``socket.AF_INET`` or ``AF_INET6`` to use only these addresses; default both.
@@ -396,6 +403,7 @@ class TCPConnector(BaseConnector):
         ssl: SSL | None = None,
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
+        share_cookies: bool = False,
         resolver: Resolver | None = None,
         family: int = socket.AF_UNSPEC,
         happy_eyeballs_delay: float | None = CONNECTION_ATTEMPT_DELAY_S,
@@ -408,6 +416,7 @@ class TCPConnector(BaseConnector):
             ssl=ssl,
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
+            share_cookies=share_cookies,
         )
         self._own_resolver: CachingResolver | None = None
         if resolver is None:
@@ -493,7 +502,7 @@ class UnixConnector(BaseConnector):
 
     Args:
         path: The socket.
-        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context: See
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies: See
             ``BaseConnector``.
     """
 
@@ -508,6 +517,7 @@ class UnixConnector(BaseConnector):
         ssl: SSL | None = None,
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
+        share_cookies: bool = False,
     ) -> None:
         super().__init__(
             limit=limit,
@@ -517,6 +527,7 @@ class UnixConnector(BaseConnector):
             ssl=ssl,
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
+            share_cookies=share_cookies,
         )
         self.path = path
 

@@ -31,7 +31,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Hops", "Plan"]
 
-_PROXY_CHALLENGE: Final = b"proxy-authenticate"
+_CHALLENGING: Final = frozenset((401, 407))
+# Answers in a row: one to the proxy, one to the origin, and one each for a nonce that had become stale.
+_MAX_ANSWERS: Final = 4
+
+
+class _Party(NamedTuple):
+    """One that may ask who we are.
+
+    Attributes:
+        status: Status code of its challenges.
+        asks: Field of its challenges, lower-case.
+        field: Field of the credentials.
+        auth: What answers.
+        target: Request target as that party sees it.
+    """
+
+    status: int
+    asks: bytes
+    field: str
+    auth: Auth
+    target: str
 
 
 class Plan(NamedTuple):
@@ -56,6 +76,7 @@ class Hops:
         self._fields: CIMultiDict[str] = merge_fields(session._fields.items(), options.get("headers"))
         self._cookies = dict(options.get("cookies") or {})
         self._body = _body_of(options)
+        self._auth = self._auth_of(options)
         self._proxy = _proxy_of(options)
         self._history: list[ClientResponse] = []
         self._tls = None if TLS_OPTIONS.isdisjoint(options) else tls_wishes(options)
@@ -97,31 +118,67 @@ class Hops:
         proxy = route.forwarding_proxy
         fields = self._fields.copy()
         self._add_cookies(fields)
+        parties: list[_Party] = []
+        auth = self._auth
+        if auth is None and origin.authorization is None and "Authorization" not in fields:
+            auth = session._auth_for(origin)
+        if auth is not None:
+            parties.append(_Party(401, b"www-authenticate", "Authorization", auth, target))
         if proxy is None:
             fields.popall("Proxy-Authorization", None)  # set by hand: it is for no origin
-            return await self._send(route, target, fields)
-        target = f"{origin.scheme}://{origin.host_field}{target}"  # absolute-form, RFC 9112 section 3.2.2
-        fields.extend(proxy.fields)
-        if proxy.auth is None:
-            return await self._send(route, target, fields)
-        return await self._send_with_auth(route, proxy.auth, target, fields)
-
-    async def _send_with_auth(self, route: Route, auth: Auth, target: str, fields: CIMultiDict[str]) -> Exchange:
-        """Send a request through a forwarding proxy, and once more with the answer to its challenge (407)."""
-        content = self._body.data if isinstance(self._body, BytesBody) else None
-        credentials = auth.authorize(self._method, target, content)
-        if credentials is not None:
-            fields["Proxy-Authorization"] = check_value("Proxy-Authorization", credentials)
-        exchange = await self._send(route, target, fields)
-        if exchange.status != 407 or not (self._body is None or self._body.is_replayable):
-            return exchange
-        challenges = [value.decode("latin-1") for name, value in exchange.fields if name.lower() == _PROXY_CHALLENGE]
-        credentials = auth.answer(challenges, self._method, target, content)
-        if credentials is None:
-            return exchange
-        await ClientResponse(exchange, self._url).release()
-        fields["Proxy-Authorization"] = check_value("Proxy-Authorization", credentials)
+        else:
+            target = f"{origin.scheme}://{origin.host_field}{target}"  # absolute-form, RFC 9112 section 3.2.2
+            fields.extend(proxy.fields)
+            if proxy.auth is not None:
+                parties.append(_Party(407, b"proxy-authenticate", "Proxy-Authorization", proxy.auth, target))
+        if parties:
+            return await self._send_with_auth(route, target, fields, parties)
         return await self._send(route, target, fields)
+
+    def _auth_of(self, options: RequestOptions) -> Auth | None:
+        """The credentials that the caller gave for the origin.
+
+        Raises:
+            ValueError: They are given in another place, too.
+        """
+        auth = options.get("auth") or self._session._auth
+        if auth is None:
+            return None
+        if "Authorization" in self._fields:
+            raise ValueError("auth= and an Authorization field exclude each other")
+        if locate(self._url)[0].authorization is not None:
+            raise ValueError("auth= and user and password in the URL exclude each other")
+        return auth
+
+    async def _send_with_auth(
+        self, route: Route, target: str, fields: CIMultiDict[str], parties: list[_Party]
+    ) -> Exchange:
+        """Send a request with credentials, and again with the answers to challenges (RFC 9110 section 11.2)."""
+        content = self._body.data if isinstance(self._body, BytesBody) else None
+        for party in parties:
+            credentials = party.auth.authorize(self._method, party.target, content)
+            if credentials is not None:
+                fields[party.field] = check_value(party.field, credentials)
+        for _ in range(_MAX_ANSWERS):
+            exchange = await self._send(route, target, fields)
+            answered = self._answer(exchange, parties, content)
+            if answered is None:
+                return exchange
+            await ClientResponse(exchange, self._url).release()
+            field, credentials = answered
+            fields[field] = check_value(field, credentials)
+        return await self._send(route, target, fields)
+
+    def _answer(self, exchange: Exchange, parties: list[_Party], content: bytes | None) -> tuple[str, str] | None:
+        """Field and credentials in answer to a challenge; None when there is none, or the body is used up."""
+        if exchange.status not in _CHALLENGING or not (self._body is None or self._body.is_replayable):
+            return None
+        for party in parties:
+            if party.status == exchange.status:
+                challenges = [value.decode("latin-1") for name, value in exchange.fields if name.lower() == party.asks]
+                credentials = party.auth.answer(challenges, self._method, party.target, content)
+                return None if credentials is None else (party.field, credentials)
+        return None
 
     async def _send(self, route: Route, target: str, fields: CIMultiDict[str]) -> Exchange:
         body = self._body
@@ -178,6 +235,7 @@ class Hops:
         strip_fields(self._fields, cross_origin=redirect.cross_origin, keep_body=redirect.keep_body)
         if redirect.cross_origin:
             self._cookies.clear()
+            self._auth = None
             if self._tls is not None:
                 self._tls = self._tls._replace(server_hostname=None)
         if not redirect.keep_body:

@@ -40,6 +40,8 @@ class RequestOptions(TypedDict, total=False):
         ssl_context: The same as ``ssl``, for a context.
         server_hostname: Name asked for (SNI) and looked for in the certificate instead of the URL's host, as long as
             redirections stay within the origin.
+        auth: Credentials for the origin, in place of the session's; None for the session's. Not together with an
+            Authorization field, nor with user and password in the URL.
         proxy: URL of the proxy this request goes through; None, or nothing, for the session's.
         proxy_auth: Credentials for it, in place of those in its URL.
         proxy_headers: Further fields for it.
@@ -60,6 +62,7 @@ class RequestOptions(TypedDict, total=False):
     verify_ssl: bool | None
     ssl_context: SSLContext | None
     server_hostname: str | None
+    auth: Auth | None
     proxy: str | URL | None
     proxy_auth: Auth | None
     proxy_headers: Mapping[str, str] | None

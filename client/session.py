@@ -24,6 +24,7 @@ from .exchange import Exchange
 from .heads import DEFAULT_FIELDS, Fields, check_method, merge_fields, request_head
 from .hops import Hops, Plan
 from .limits import REDIRECT_STATUSES
+from .netrc_file import NetrcFile
 from .options import RequestOptions
 from .proxies import Proxy, environment_proxy, parse_proxy
 from .redirects import resolve_reference
@@ -125,7 +126,10 @@ class ClientSession:
         raise_for_status: Whether a status of 400 and above raises ClientResponseError; default False.
         auto_decompress: Whether gzip and deflate are decoded; default True. False gives the content as sent.
         max_body_bytes: Bound of a content as received; default None.
-        trust_env: Whether ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` of the environment are
+        auth: Credentials of every request, whatever its host: ``BasicAuth``, ``BearerAuth``, ``DigestAuth``; not sent
+            to another origin by a redirection. Default None.
+        trust_env: Whether credentials are looked up in the netrc file (``NETRC``, else ``~/.netrc``) for requests
+            without, and whether ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` of the environment are
             obeyed, as they are when the session is made, unless the connector says itself where connections go;
             default False.
         proxy: URL of the proxy that all requests go through; default None. See ``ProxyConnector``.
@@ -149,6 +153,7 @@ class ClientSession:
         raise_for_status: bool = False,
         auto_decompress: bool = True,
         max_body_bytes: int | None = None,
+        auth: Auth | None = None,
         trust_env: bool = False,
         proxy: str | URL | None = None,
         proxy_auth: Auth | None = None,
@@ -172,10 +177,15 @@ class ClientSession:
         self._is_plain = (
             self._timeout.total is None
             and self._base_url is None
+            and auth is None
             and proxy is None
             and not trust_env
             and self._connector.goes_direct
         )
+        self._auth = auth
+        if auth is not None and "Authorization" in self._fields:
+            raise ValueError("auth= and an Authorization field in headers= exclude each other")
+        self._netrc = NetrcFile(os.environ) if trust_env else None
         self._proxy = None if proxy is None else parse_proxy(str(proxy), proxy_auth)
         self._environment = dict(os.environ) if trust_env and self._connector.obeys_environment else None
         self._closed = False
@@ -280,6 +290,10 @@ class ClientSession:
         context.response = response = await Hops(self, method, str(url), options).run(None)
         return response
 
+    def _auth_for(self, origin: Origin) -> Auth | None:
+        """The credentials of the netrc file for *origin*, for a request that has none; None without."""
+        return None if self._netrc is None else self._netrc.auth_for(origin.host)
+
     def _proxy_for(self, origin: Origin) -> Proxy | None:
         """The proxy for *origin* of a request that names none; None for the connector's, or none."""
         if self._proxy is not None or self._environment is None:
@@ -375,7 +389,8 @@ def request(
 ) -> _RequestContext:
     """Send one request without a session; returns at the response head. Await it, or use it as ``async with``.
 
-    Without a connector the connection is closed after the response; a connector pools. Cookies are not kept.
+    Without a connector the connection is closed after the response; a connector pools. Cookies are not kept, but by a
+    connector with ``share_cookies=True``.
 
     Args:
         method: Any token.
@@ -388,5 +403,5 @@ def request(
     """
     if connector is None:
         connector = TCPConnector(force_close=True, resolver=ThreadedResolver())
-    session = ClientSession(connector=connector, connector_owner=False)
+    session = ClientSession(connector=connector, connector_owner=False, cookie_jar=connector.cookie_jar)
     return session.request(method, url, **options)

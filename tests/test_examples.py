@@ -284,6 +284,39 @@ async def test_unix_socket_asks_the_service_behind_it(tmp_path: Path) -> None:
     assert [(request.target, request.fields["Host"]) for request in server.requests] == [("/status", "app.invalid")]
 
 
+async def test_cookies_shared_are_sent_by_the_second_request_and_kept(tmp_path: Path) -> None:
+    """In a file that the next start reads."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            await conn.send(
+                response(200, asked.fields.get("Cookie", "-").encode(), [("Set-Cookie", "a=1; Max-Age=60")])
+            )
+
+    async with raw_server(script) as server:
+        output = await example("cookies_shared.py", server.url("/a"), server.url("/b"), tmp_path / "cookies.txt")
+        assert output == f"a=1\n1 cookies kept in {tmp_path / 'cookies.txt'}\n"
+        await example("cookies_shared.py", server.url("/a"), server.url("/b"), tmp_path / "cookies.txt")
+        assert [asked.fields.get("Cookie") for asked in server.requests] == [None, "a=1", "a=1", "a=1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "credentials", "sent"),
+    [("basic", ("me", "secret"), "Basic "), ("bearer", ("t0ken",), "Bearer t0ken"), ("digest", ("me", "x"), "Digest ")],
+)
+async def test_auth_shows_who_asks(kind: str, credentials: tuple[str, ...], sent: str) -> None:
+    """By each of the three ways."""
+    challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"')
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            known = asked.fields.get("Authorization", "").startswith(sent)
+            await conn.send(response(200, b"welcome") if known else response(401, b"", [challenge]))
+
+    async with raw_server(script) as server:
+        assert await example("auth.py", kind, server.url(), *credentials) == "200: welcome\n"
+
+
 async def test_proxy_asks_through_it() -> None:
     """And says what is wrong when there is none."""
     async with raw_server(http_proxy()) as proxy, raw_server(reply_with(response(200, b"hello"))) as server:
