@@ -12,6 +12,7 @@ from .auth import BasicAuth, BearerAuth, DigestAuth
 from .connectors import BaseConnector, ProxyConnector, TCPConnector, UnixConnector
 from .cookies import Cookie, CookieJar, DummyCookieJar
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
+from .formdata import FormData
 from .options import RequestOptions
 from .resolver import CachingResolver, Resolver, ThreadedResolver
 from .response import ClientResponse
@@ -34,6 +35,7 @@ __all__ = [
     "DigestAuth",
     "DummyCookieJar",
     "Fingerprint",
+    "FormData",
     "ProxyConnector",
     "RequestOptions",
     "Resolver",

@@ -1,7 +1,7 @@
 """What a caller gives as ``data=`` or ``json=``, made into a body that can be sent, and sent again if it can.
 
-Lives here: the kinds of body, their length, whether they are replayable. Not here: how they travel (``connection``).
-Multipart is not made here: a form field that is a file is refused.
+Lives here: the kinds of body, their length, whether they are replayable. Not here: how they travel (``connection``),
+what a form is (``formdata``), the parts of multipart/form-data (``multipart``).
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import io
 import json as json_module
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import IO, Any, Protocol
-from urllib.parse import urlencode
-
-from multidict import MultiMapping
 
 from .exceptions import ClientPayloadError, StreamConsumedError
+from .formdata import FormData
 from .limits import FILE_READ_BYTES
 from .streams import StreamReader
 
 __all__ = ["Body", "BytesBody", "Data", "as_body", "json_body"]
 
-Form = Mapping[str, str | int | float] | MultiMapping[str] | Iterable[tuple[str, str | int | float]]
+# What a field may be is told by FormData.add_field: a narrower type than object would refuse {"k": "v", "f": file}.
+Form = FormData | Mapping[str, object] | Iterable[tuple[str, object]]
 Data = bytes | bytearray | memoryview | str | Form | IO[bytes] | AsyncIterable[bytes] | StreamReader
 
 
@@ -179,11 +178,12 @@ def as_body(data: Data) -> Body:
     """Make *data* a body.
 
     Args:
-        data: Octets or text, sent as they are (text as UTF-8); a mapping or pairs, form-encoded; a file object opened
-            for octets; an asynchronous iterable of octets; a ``StreamReader``.
+        data: Octets or text, sent as they are (text as UTF-8); a mapping, pairs or a ``FormData``, sent as a form; a
+            file object opened for octets; an asynchronous iterable of octets; a ``StreamReader``.
 
     Raises:
-        TypeError: Anything else, and a form with values that are neither text nor numbers.
+        TypeError: Anything else, and a form with values that no form can have.
+        ValueError: A form's content type or charset cannot be sent.
     """
     if isinstance(data, (bytes, bytearray, memoryview)):
         return BytesBody(bytes(data), "application/octet-stream")
@@ -197,21 +197,19 @@ def as_body(data: Data) -> Body:
         return FileBody(data)
     if isinstance(data, AsyncIterable):
         return IterableBody(data)
-    if isinstance(data, (Mapping, MultiMapping)):
-        return _form(data.items())
-    if isinstance(data, Iterable):
-        return _form(data)
+    if isinstance(data, FormData):
+        return _form_body(data)
+    if isinstance(data, (Mapping, Iterable)):
+        return _form_body(FormData(data))
     raise TypeError(f"data= cannot be {type(data).__name__}; expected octets, text, a form, a file or an iterable")
 
 
-def _form(pairs: Iterable[Any]) -> BytesBody:
-    """An HTML form, application/x-www-form-urlencoded."""
-    fields = []
-    for pair in pairs:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise TypeError(f"a form is a mapping, or pairs of a name and a value; seen {type(pair).__name__}")
-        name, value = pair
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise TypeError(f"form field {name!r} must be text or a number, not {type(value).__name__}")
-        fields.append((name, str(value)))
-    return BytesBody(urlencode(fields).encode("ascii"), "application/x-www-form-urlencoded")
+def _form_body(form: FormData) -> Body:
+    if form.is_multipart:
+        from .multipart import multipart_body  # stands above this module, and most programs send no files in forms
+
+        return multipart_body(form)
+    content_type = "application/x-www-form-urlencoded"
+    if form.charset is not None:
+        content_type += f"; charset={form.charset}"
+    return BytesBody(form.urlencoded(), content_type)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDict
 
-from .bodies import Body
 from .urls import Origin
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .bodies import Body
 
 __all__ = [
     "DEFAULT_FIELDS",

@@ -276,6 +276,25 @@ async def test_post_sends_each_kind_of_body() -> None:
 
 
 @pytest.mark.slow
+async def test_multipart_sends_forms_with_files(tmp_path: Path) -> None:
+    """With a length where that of each part is known, chunked where one is made on the way."""
+    path = tmp_path / "report.xls"
+    path.write_bytes(b"\0\1")
+    async with target_of() as server:
+        output = await example("multipart.py", server.url(), path)
+    assert output == "mapping: 201\nfield by field: 201\n"
+    mapping, by_field = server.requests
+    assert all(request.fields["Content-Type"].startswith("multipart/form-data; ") for request in server.requests)
+    assert int(mapping.fields["Content-Length"]) == len(mapping.body)
+    assert (
+        b'name="file"; filename="report.xls"\r\nContent-Type: application/vnd.ms-excel\r\n\r\n\0\1\r\n' in mapping.body
+    )
+    assert b'filename="report.csv"\r\nContent-Type: text/csv\r\n\r\nsome,data\n\r\n' in mapping.body
+    assert by_field.fields["Transfer-Encoding"] == "chunked"
+    assert b'filename="squares.csv"\r\nContent-Type: text/csv\r\n\r\n0,0\n1,1\n2,4\n\r\n' in by_field.body
+
+
+@pytest.mark.slow
 async def test_unix_socket_asks_the_service_behind_it(tmp_path: Path) -> None:
     """The host of the URL goes no further than the Host field."""
     path = tmp_path / "socket"

@@ -32,6 +32,7 @@ from fetchd.client import (
     CookieJar,
     DigestAuth,
     Fingerprint,
+    FormData,
     IncompleteMessageError,
     ProxyConnector,
     RequestOptions,
@@ -115,6 +116,12 @@ async def bodies(session: ClientSession, path: Path) -> None:
     await session.post("/", data={"n": 1})
     await session.post("/", data=[("k", "v")])
     await session.post("/", data=io.BytesIO())
+    await session.post("/", data={"k": "v", "n": 1, "f": io.BytesIO(), "t": ("a.csv", "text"), "u": ("a", b"", "a/b")})
+    await session.post("/", data=[("k", "v"), ("f", io.BytesIO())])
+    form = FormData({"k": "v"}, quote_fields=False, charset="utf-8")
+    form.add_field("f", io.BytesIO(), content_type="text/csv", filename="a.csv")
+    form.add_fields(("k", "v"), {"k": "v"}, io.BytesIO())
+    await session.post("/", data=form)
     with path.open("rb") as file:
         await session.post("/", data=file)
     await session.post("/", data=pieces())
