@@ -8,6 +8,7 @@ Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same
 """
 
 from . import exceptions
+from .addresses import AddressPolicy, is_public_address
 from .auth import BasicAuth, BearerAuth, DigestAuth
 from .connectors import BaseConnector, ProxyConnector, TCPConnector, UnixConnector
 from .cookies import Cookie, CookieJar, DummyCookieJar
@@ -24,6 +25,7 @@ from .trust import Fingerprint
 
 __all__ = [
     *exceptions.__all__,
+    "AddressPolicy",
     "BaseConnector",
     "BasicAuth",
     "BearerAuth",
@@ -45,5 +47,6 @@ __all__ = [
     "Timeout",
     "UnixConnector",
     "client_context",
+    "is_public_address",
     "request",
 ]

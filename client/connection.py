@@ -61,6 +61,7 @@ class Connection:
     Attributes:
         served: Exchanges begun; above 0 the connection is a reused one.
         idle_since: Loop time since when it has served nobody; set by the connector.
+        keepalive_s: Seconds it may be idle and be used again; set by the connector.
     """
 
     __slots__ = (
@@ -83,6 +84,7 @@ class Connection:
         "_unsent_body",
         "_write_error",
         "idle_since",
+        "keepalive_s",
         "key",
         "served",
     )
@@ -117,6 +119,7 @@ class Connection:
         self.key = key
         self.served = 0
         self.idle_since = 0.0
+        self.keepalive_s = 0.0
         channel.set_reader(self._readable)
 
     def __repr__(self) -> str:

@@ -8,28 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 
+from .addresses import AddressPolicy
 from .auth import Auth
+from .budget import OUT_OF_DESCRIPTORS, open_files_limit, socket_budget
 from .channel import Channel
 from .connection import Connection
 from .cookies import CookieJar
-from .dial import CONNECTION_ATTEMPT_DELAY_S, connect_tcp, connect_unix, open_channel
+from .dial import (
+    CONNECTION_ATTEMPT_DELAY_S,
+    DialSettings,
+    SocketFactory,
+    connect_tcp,
+    connect_unix,
+    open_channel,
+)
 from .exceptions import (
+    ClientConnectorError,
     ConnectionTimeoutError,
+    DescriptorLimitError,
     PoolTimeoutError,
     ServerTimeoutError,
     SessionClosedError,
     TotalTimeoutError,
 )
+from .framing import idle_seconds
 from .outbox import Outbox
 from .pool import Grant, Pool
 from .proxies import Proxy, parse_proxy
-from .resolver import CachingResolver, Resolver, ThreadedResolver
+from .resolver import AddrInfo, CachingResolver, Resolver, ThreadedResolver, literal_address
 from .resumption import TLSSessions
 from .routes import Route
 from .timeouts import Timeout
@@ -75,9 +88,11 @@ class BaseConnector:
     A connector belongs to the event loop on which it is first used. It is an asynchronous context manager.
 
     Args:
-        limit: Open sockets in all (being connected, in use, idle); 0 is no bound. Default 100.
+        limit: Open sockets in all (being connected, in use, idle); 0 is no bound of the connector's own. Default 100.
+            Never more than half of what RLIMIT_NOFILE lets the process open when the connector is first used.
         limit_per_host: Open sockets for one origin (scheme, host, port); 0, the default, is no bound.
-        keepalive_timeout: Seconds an idle connection is kept; default 15.
+        keepalive_timeout: Seconds an idle connection is kept; default 15. One whose server says less (Keep-Alive:
+            timeout) is not used again in the last second of that.
         force_close: Close each connection after its response; default False.
         ssl: Whom TLS trusts: True verifies against the system's roots, TLS 1.2 or above; False trusts any certificate;
             an ``ssl.SSLContext`` says it all; a ``Fingerprint`` pins one certificate in place of verification. None,
@@ -201,7 +216,7 @@ class BaseConnector:
         while (connection := self._pool.take_idle(key)) is not None:
             assert self._loop is not None, "there are connections, so there is a loop"
             idle = self._loop.time() - connection.idle_since
-            if idle < self._keepalive_timeout and (idle < _JUST_USED_S or connection.is_silent()):
+            if idle < connection.keepalive_s and (idle < _JUST_USED_S or connection.is_silent()):
                 return connection
             self._discard(connection)
             self._pool.freed(key)
@@ -228,6 +243,9 @@ class BaseConnector:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._outbox = Outbox(self._loop)
+            budget = socket_budget()
+            if budget is not None:
+                self._pool.lower_limit(budget)
         pool = self._pool
         grant: Connection | Grant
         grant = pool.replace_idle(route.key) if fresh else pool.take_slot(route.key)
@@ -244,8 +262,20 @@ class BaseConnector:
             pool.freed(route.key)
             raise
         connection = Connection(self._loop, channel, self._outbox, route.key, self._released, self._lost)
+        connection.keepalive_s = self._keepalive_timeout
         self._connections.add(connection)
         return connection
+
+    def heed(self, connection: Connection, keep_alive: bytes | None) -> None:
+        """Keep *connection* idle no longer than its server does, as its first response told by Keep-Alive.
+
+        Hot path: the first response of a connection alone is looked at, and none that has served before. A server says
+        the same each time (Apache) or nothing (nginx); what is left of ``max`` it says by ``Connection: close``.
+        """
+        if keep_alive is not None:
+            seconds = idle_seconds(keep_alive)
+            if seconds is not None and seconds < connection.keepalive_s:
+                connection.keepalive_s = seconds
 
     async def _wait_for_grant(self, route: Route, timeout: Timeout, total_at: float | None) -> Connection | Grant:
         assert self._loop is not None, "set by acquire"
@@ -277,7 +307,7 @@ class BaseConnector:
                 async with bounded as scope:
                     self._opening.add(scope)
                     try:
-                        channel = await self._dial(self._loop, route)
+                        channel = await self._dial_by_all_means(self._loop, route)
                     finally:
                         self._opening.discard(scope)
                 if not self._closed:
@@ -287,6 +317,20 @@ class BaseConnector:
             if not self._closed:
                 raise
         raise SessionClosedError("the connector was closed while a request connected")
+
+    async def _dial_by_all_means(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
+        """Dial; while the process can open no more files, the connection that is idle longest gives way."""
+        while True:
+            try:
+                return await self._dial(loop, route)
+            except ClientConnectorError as exc:
+                if exc.errno not in OUT_OF_DESCRIPTORS:
+                    raise
+                oldest = self._pool.oldest_idle()
+                if oldest is None:
+                    raise DescriptorLimitError(exc.host, exc.port, exc.attempts, open_files_limit()) from exc
+                oldest.close()
+                self._lost(oldest)
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
         raise NotImplementedError
@@ -375,8 +419,14 @@ class TCPOptions(TypedDict, total=False):
     ssl_context: SSLContext | None
     share_cookies: bool
     resolver: Resolver | None
+    use_dns_cache: bool
+    ttl_dns_cache: float | None
     family: int
+    local_addr: tuple[str, int] | None
+    interface: str | None
+    socket_factory: SocketFactory | None
     happy_eyeballs_delay: float | None
+    allow_address: AddressPolicy | None
 
 
 class TCPConnector(BaseConnector):
@@ -385,10 +435,21 @@ class TCPConnector(BaseConnector):
     Args:
         limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies: See
             ``BaseConnector``.
-        resolver: Names to addresses; default: getaddrinfo in threads of its own, cached for 60 s.
+        resolver: Names to addresses; default: getaddrinfo in threads of its own. One of your own is asked as it is:
+            put it into a ``CachingResolver`` to have its answers remembered.
+        use_dns_cache: Whether the default resolver remembers answers; default True.
+        ttl_dns_cache: For how many seconds; default 60. None is for ever.
         family: ``socket.AF_INET`` or ``AF_INET6`` to use only these addresses; default both.
+        local_addr: Address and port that connections come from; port 0 leaves that to the system. Default None.
+        interface: Name of the network interface that they go out by (Linux, SO_BINDTODEVICE). Default None.
+        socket_factory: Makes the sockets, given family, type, protocol, name and address; default plain ones.
         happy_eyeballs_delay: Seconds before the next address is tried beside the one before; default 0.25
             (RFC 8305 section 5); None tries them one after the other.
+        allow_address: Told the address and port that are about to be connected to, on each hop, says whether they may
+            be; see ``is_public_address``. Behind a proxy the address is the proxy's. Default None: all may.
+
+    Raises:
+        ValueError: As ``BaseConnector``; ``local_addr`` is no address, ``ttl_dns_cache`` is below 0.
     """
 
     obeys_environment = True
@@ -405,8 +466,14 @@ class TCPConnector(BaseConnector):
         ssl_context: SSLContext | None = None,
         share_cookies: bool = False,
         resolver: Resolver | None = None,
+        use_dns_cache: bool = True,
+        ttl_dns_cache: float | None = 60.0,
         family: int = socket.AF_UNSPEC,
+        local_addr: tuple[str, int] | None = None,
+        interface: str | None = None,
+        socket_factory: SocketFactory | None = None,
         happy_eyeballs_delay: float | None = CONNECTION_ATTEMPT_DELAY_S,
+        allow_address: AddressPolicy | None = None,
     ) -> None:
         super().__init__(
             limit=limit,
@@ -418,12 +485,23 @@ class TCPConnector(BaseConnector):
             ssl_context=ssl_context,
             share_cookies=share_cookies,
         )
+        if ttl_dns_cache is not None and not ttl_dns_cache >= 0:
+            raise ValueError(f"ttl_dns_cache={ttl_dns_cache!r}: expected seconds, 0 or above, or None for ever")
         self._own_resolver: CachingResolver | None = None
         if resolver is None:
-            resolver = self._own_resolver = CachingResolver(ThreadedResolver())
+            resolver = ThreadedResolver()
+            if use_dns_cache:
+                ttl = math.inf if ttl_dns_cache is None else ttl_dns_cache
+                resolver = self._own_resolver = CachingResolver(resolver, ttl=ttl)
         self._resolver = resolver
-        self._family = family
-        self._attempt_delay = happy_eyeballs_delay
+        self._dial_settings = DialSettings(
+            family,
+            happy_eyeballs_delay,
+            None if local_addr is None else _local_address(*local_addr),
+            interface,
+            socket_factory,
+            allow_address,
+        )
 
     async def close(self) -> None:
         """See ``BaseConnector.close``; look-ups of the connector's own resolver are cancelled."""
@@ -449,10 +527,7 @@ class TCPConnector(BaseConnector):
         )
 
     async def _connect(self, host: str, port: int) -> socket.socket:
-        loop = asyncio.get_running_loop()
-        return await connect_tcp(
-            loop, self._resolver, host, port, family=self._family, attempt_delay=self._attempt_delay
-        )
+        return await connect_tcp(asyncio.get_running_loop(), self._resolver, host, port, self._dial_settings)
 
 
 class ProxyConnector(TCPConnector):
@@ -495,6 +570,13 @@ class ProxyConnector(TCPConnector):
     def route(self, origin: Origin, wishes: TLSWishes | None = None, proxy: Proxy | None = None) -> Route:
         """See ``BaseConnector.route``; a proxy of the request's own takes the place of the connector's."""
         return super().route(origin, wishes, proxy or self._proxy)
+
+
+def _local_address(host: str, port: int) -> AddrInfo:
+    found = literal_address(host, port)
+    if found is None:
+        raise ValueError(f"local_addr={(host, port)!r}: expected an address of this machine and a port")
+    return found
 
 
 class UnixConnector(BaseConnector):

@@ -11,10 +11,13 @@ import errno
 import os
 import socket
 import ssl
-from typing import Final
+import sys
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
 
 import aiohappyeyeballs
 
+from .addresses import AddressPolicy, allowed_addresses
 from .channel import Channel, wait_ready
 from .exceptions import (
     ClientConnectorCertificateError,
@@ -24,12 +27,20 @@ from .exceptions import (
     ServerFingerprintMismatch,
 )
 from .nested import NestedSSLSocket
-from .resolver import Resolver
+from .resolver import AddrInfo, Resolver
 from .resumption import Resumption
 from .tls import TLSChannel
 from .trust import TLSSettings
 
-__all__ = ["CONNECTION_ATTEMPT_DELAY_S", "connect_tcp", "connect_unix", "open_channel", "open_tls"]
+__all__ = [
+    "CONNECTION_ATTEMPT_DELAY_S",
+    "DialSettings",
+    "SocketFactory",
+    "connect_tcp",
+    "connect_unix",
+    "open_channel",
+    "open_tls",
+]
 
 # RFC 8305 section 5 and 8: the recommended value.
 CONNECTION_ATTEMPT_DELAY_S: Final = 0.25
@@ -37,14 +48,44 @@ CONNECTION_ATTEMPT_DELAY_S: Final = 0.25
 _UNIX_RETRY_S: Final = 0.005
 
 
+# A peer that has vanished without a word is found out after two minutes, where the system's own habit is two hours. A
+# guess; it matters only where the bounds of the phases are switched off.
+_TCP_KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+# Linux: the port of a bound socket is chosen when it connects, so that one can serve many destinations; Python 3.12 and
+# up have the name.
+_IP_BIND_ADDRESS_NO_PORT: Final = 24
+
+SocketFactory = Callable[[AddrInfo], socket.socket]
+"""Makes a stream socket for an address (family, type, protocol, name, socket address)."""
+
+
+class DialSettings(NamedTuple):
+    """How TCP connections are made; what ``TCPConnector`` says of each is here in one.
+
+    Attributes:
+        family: AF_INET or AF_INET6 to use only these; AF_UNSPEC for both.
+        attempt_delay: Seconds before the next address is tried beside the one before (RFC 8305 section 5); None tries
+            one after the other.
+        local_address: Where connections come from; addresses of the other family are then of no use. None leaves it to
+            the system.
+        interface: Network interface that connections go out by (Linux); None leaves it to the routes.
+        socket_factory: What makes the sockets; None makes plain ones.
+        allow_address: Which addresses may be connected to; None allows all.
+    """
+
+    family: int = socket.AF_UNSPEC
+    attempt_delay: float | None = CONNECTION_ATTEMPT_DELAY_S
+    local_address: AddrInfo | None = None
+    interface: str | None = None
+    socket_factory: SocketFactory | None = None
+    allow_address: AddressPolicy | None = None
+
+
+_DEFAULTS: Final = DialSettings()
+
+
 async def connect_tcp(
-    loop: asyncio.AbstractEventLoop,
-    resolver: Resolver,
-    host: str,
-    port: int,
-    *,
-    family: int = socket.AF_UNSPEC,
-    attempt_delay: float | None = CONNECTION_ATTEMPT_DELAY_S,
+    loop: asyncio.AbstractEventLoop, resolver: Resolver, host: str, port: int, settings: DialSettings = _DEFAULTS
 ) -> socket.socket:
     """Open a non-blocking TCP connection to *host*.
 
@@ -53,31 +94,63 @@ async def connect_tcp(
         resolver: Gives the addresses.
         host: Name or address.
         port: Port.
-        family: AF_INET or AF_INET6 to use only these; AF_UNSPEC for both.
-        attempt_delay: Seconds before the next address is tried beside the one before (RFC 8305 section 5);
-            None tries one after the other.
+        settings: How.
 
     Raises:
         ClientConnectorDNSError: The name did not resolve.
+        AddressNotAllowedError: It resolved to nothing that the policy allows.
         ClientConnectorError: Every address failed.
     """
     try:
-        addresses = await resolver.resolve(host, port, family)
+        addresses = await resolver.resolve(host, port, settings.family)
     except OSError as exc:
         raise ClientConnectorDNSError(host, port, (exc,)) from exc
     if not addresses:
         raise ClientConnectorDNSError(host, port, (OSError("the name has no address"),))
+    if settings.allow_address is not None:
+        addresses = allowed_addresses(addresses, settings.allow_address, host, port)
     try:
-        sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=attempt_delay, loop=loop)
+        sock = await aiohappyeyeballs.start_connection(
+            addresses,
+            local_addr_infos=None if settings.local_address is None else (settings.local_address,),
+            happy_eyeballs_delay=settings.attempt_delay,
+            loop=loop,
+            # Typed for addresses of any kind; it is given those of the list.
+            socket_factory=cast("aiohappyeyeballs.SocketFactoryType | None", _socket_maker(settings)),
+        )
     except (OSError, RuntimeError) as exc:  # uvloop raises RuntimeError for some addresses
         raise ClientConnectorError(host, port, (exc,)) from exc
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _TCP_KEEPALIVE:
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     except OSError as exc:
         sock.close()
         raise ClientConnectorError(host, port, (exc,)) from exc
     return sock
+
+
+def _socket_maker(settings: DialSettings) -> SocketFactory | None:
+    """What makes the sockets that *settings* ask for; None for plain ones."""
+    if settings.local_address is None and settings.interface is None:
+        return settings.socket_factory
+
+    def make(info: AddrInfo) -> socket.socket:
+        factory = settings.socket_factory
+        sock = socket.socket(info[0], info[1], info[2]) if factory is None else factory(info)
+        try:
+            if settings.interface is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, settings.interface.encode())
+            if settings.local_address is not None and not settings.local_address[4][1] and sys.platform == "linux":
+                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    return make
 
 
 async def connect_unix(path: str) -> socket.socket:

@@ -7,11 +7,13 @@
     |   +-- ServerDisconnectedError               closed by the peer before a whole response head came
     |   +-- ClientOSError (also OSError)          the socket broke under a request (reset, broken pipe ...)
     |   |   +-- ClientConnectorError              no connection could be made; ``attempts`` holds every failure
+    |   |       +-- AddressNotAllowedError        ``allow_address`` refused every address; ``addresses``
     |   |       +-- ClientConnectorDNSError       the name did not resolve
     |   |       +-- ClientConnectorSSLError       the TLS handshake failed
     |   |       |   +-- ClientConnectorCertificateError   the certificate was not accepted
     |   |       |       +-- ServerFingerprintMismatch     it is not the one that was pinned
     |   |       +-- ClientProxyConnectionError    the proxy cannot be reached, or cannot be used
+    |   |       +-- DescriptorLimitError          this process can open no more files; ``limit``
     |   +-- ServerTimeoutError (also TimeoutError)        a phase took longer than its bound
     |       +-- PoolTimeoutError                  waiting for a free connection slot
     |       +-- ConnectionTimeoutError            DNS, TCP and TLS together
@@ -43,6 +45,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "AddressNotAllowedError",
     "BodyTooLargeError",
     "ClientConnectionError",
     "ClientConnectorCertificateError",
@@ -58,6 +61,7 @@ __all__ = [
     "ConnectionTimeoutError",
     "ContentCodingError",
     "ContentTypeError",
+    "DescriptorLimitError",
     "FirstByteTimeoutError",
     "IdleReadTimeoutError",
     "IdleWriteTimeoutError",
@@ -149,6 +153,38 @@ class ClientConnectorError(ClientOSError):
 
     def __str__(self) -> str:
         return f"cannot connect to {self.where}: {self.args[1]}"
+
+
+class AddressNotAllowedError(ClientConnectorError):
+    """Every address of the host was refused by the connector's ``allow_address``. Nothing was connected to.
+
+    Attributes:
+        addresses: What was refused.
+    """
+
+    def __init__(self, host: str, port: int | None, addresses: Sequence[str]) -> None:
+        self.addresses = tuple(addresses)
+        super().__init__(host, port, (ValueError(f"allow_address refuses {', '.join(self.addresses)}"),))
+
+
+class DescriptorLimitError(ClientConnectorError):
+    """This process can open no more files, and no idle connection was left to give way.
+
+    Raise the limit (``ulimit -n``), lower the connector's ``limit``, or look for what is left open.
+
+    Attributes:
+        limit: RLIMIT_NOFILE of the process; None when it has none and the system is at its end.
+    """
+
+    def __init__(self, host: str, port: int | None, attempts: Sequence[BaseException], limit: int | None) -> None:
+        self.limit = limit
+        super().__init__(host, port, attempts)
+
+    def __str__(self) -> str:
+        bound = (
+            "the system can open no more" if self.limit is None else f"the process may open {self.limit} (ulimit -n)"
+        )
+        return f"cannot connect to {self.where}: no file can be opened, {bound}: {self.args[1]}"
 
 
 class ClientConnectorDNSError(ClientConnectorError):

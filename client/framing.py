@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from .exceptions import ResponseProtocolError
 
-__all__ = ["Framing", "Message", "RawFields", "describe"]
+__all__ = ["Framing", "Message", "RawFields", "describe", "idle_seconds"]
 
 RawFields = list[tuple[bytes, bytes]]
 
@@ -134,3 +134,31 @@ def _keeps_alive(version: str, connection: bytes) -> bool:
     if b"close" in options:
         return False
     return version == "1.1" or b"keep-alive" in options
+
+
+# The server counts from its last octet sent, we from the last received, and a request is under way for a while: taken
+# off its word so that the two do not meet. A guess at a slow network; undici takes 2 s, most clients nothing.
+_KEEP_ALIVE_MARGIN_S: Final = 1.0
+
+
+def idle_seconds(keep_alive: bytes) -> float | None:
+    """How long a connection may be idle by the *keep_alive* field of its server; None when the field does not say.
+
+    A timeout of the server's less a second, at least half of it. ``max`` of 1 or 0 ends the connection: whether it
+    counts what has been or what may come is told differently (RFC 2068 section 19.7.1.1 names it and says no more).
+
+    Args:
+        keep_alive: Value of the field: ``timeout=5, max=100``. What is no number is passed over.
+    """
+    seconds = None
+    for item in keep_alive.lower().split(b","):
+        name, _, value = item.partition(b"=")
+        value = value.strip(b' \t"')
+        if not value.isdigit() or len(value) > 9:
+            continue
+        if name.strip() == b"timeout":
+            timeout = float(value)
+            seconds = max(timeout - _KEEP_ALIVE_MARGIN_S, timeout / 2)
+        elif name.strip() == b"max" and int(value) <= 1:
+            return 0.0
+    return seconds

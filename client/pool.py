@@ -92,6 +92,11 @@ class Pool(Generic[C]):
         """Connections that wait for a request."""
         return len(self._idle)
 
+    def lower_limit(self, limit: int) -> None:
+        """Bound the open sockets by *limit* if that is less than what bounds them already."""
+        if not self._limit or limit < self._limit:
+            self._limit = limit
+
     # A request comes.
 
     def take_idle(self, key: Hashable) -> C | None:

@@ -363,6 +363,8 @@ class ClientSession:
         exchange.total_at = plan.total_at
         try:
             await connection.perform(exchange, head, body, plan.timeout)
+            if not is_reused:
+                connector.heed(connection, exchange.field(b"Keep-Alive"))
             return exchange
         except (ServerDisconnectedError, ClientOSError):
             can_repeat = method in _IDEMPOTENT and (body is None or body.is_replayable)
@@ -379,6 +381,7 @@ class ClientSession:
         exchange.total_at = plan.total_at
         try:
             await connection.perform(exchange, head, body, plan.timeout)
+            self._connector.heed(connection, exchange.field(b"Keep-Alive"))
             return exchange
         finally:
             del exchange  # see Connection.perform

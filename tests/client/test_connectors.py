@@ -20,6 +20,7 @@ from fetchd.client import (
     PoolTimeoutError,
     SessionClosedError,
     TCPConnector,
+    ThreadedResolver,
     Timeout,
     TotalTimeoutError,
     UnixConnector,
@@ -137,6 +138,38 @@ async def test_the_sweep_closes_each_connection_at_its_own_time() -> None:
         assert counts(session.connector) == (1, 1)
         await other.until(lambda: other.open_connections == 0)
         assert counts(session.connector) == (0, 0)
+
+
+@pytest.mark.parametrize("field", ["timeout=0", "timeout=5, max=1", "max=0"])
+async def test_a_server_that_keeps_nothing_is_believed(field: str) -> None:
+    """Keep-Alive (RFC 2068 section 19.7.1): the connection is not used again, though nobody closed it."""
+    reply = response(body=b"x", fields=[("Connection", "keep-alive"), ("Keep-Alive", field)])
+    async with raw_server(reply_with(reply)) as server, ClientSession() as session:
+        for _ in range(3):
+            await get(session, server.url())
+        assert server.accepted == 3
+
+
+async def test_a_connection_is_not_used_in_the_last_moments_that_its_server_keeps_it() -> None:
+    """A second from its end a request could cross with it: the smaller of both sides' words holds."""
+    reply = response(body=b"x", fields=[("keep-alive", "timeout=7, max=100")])
+    async with raw_server(reply_with(reply)) as server, ClientSession() as session:
+        await get(session, server.url())
+        [connection] = session.connector._connections
+        assert connection.keepalive_s == 6.0
+        await get(session, server.url())
+        connection.idle_since -= 6.0
+        await get(session, server.url())
+        assert [asked.connection for asked in server.requests] == [0, 0, 1]
+
+
+async def test_a_server_does_not_make_connections_last_longer() -> None:
+    """Ours is the smaller one."""
+    reply = response(body=b"x", fields=[("Keep-Alive", "timeout=3600")])
+    async with raw_server(reply_with(reply)) as server, ClientSession() as session:
+        await get(session, server.url())
+        [connection] = session.connector._connections
+        assert connection.keepalive_s == 15.0
 
 
 # Nothing of one request reaches the next.
@@ -365,6 +398,90 @@ def test_limits_below_zero_are_refused(bounds: dict[str, Any]) -> None:
     for make in (TCPConnector, lambda **kwargs: UnixConnector("x", **kwargs)):
         with pytest.raises(ValueError, match="or above"):
             make(**bounds)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("local_addr", ("localhost", 0), "expected an address"),
+        ("local_addr", ("", 0), "expected an address"),
+        ("ttl_dns_cache", -1, "0 or above"),
+        ("ttl_dns_cache", float("nan"), "0 or above"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(option: str, value: Any, words: str) -> None:
+    """When the connector is made, not at the first request."""
+    with pytest.raises(ValueError, match=words):
+        TCPConnector(**{option: value})
+
+
+async def test_connections_come_from_the_local_address() -> None:
+    """Its port too, when one is named."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.7", 0))
+        port = probe.getsockname()[1]
+    peers: list[tuple[str, int]] = []
+
+    async def script(conn: RawConnection) -> None:
+        peers.append(conn._wire._sock.getpeername())
+        await echo(conn)
+
+    async with raw_server(script) as server:
+        for local in (("127.0.0.9", 0), ("127.0.0.7", port)):
+            async with ClientSession(connector=TCPConnector(local_addr=local)) as session:
+                assert await get(session, server.url("/x")) == b"/x"
+        async with ClientSession(connector=TCPConnector(local_addr=("192.0.2.1", 0))) as session:
+            with pytest.raises(ClientConnectorError, match=r"192\.0\.2\.1"):
+                await get(session, server.url())
+    assert peers[0][0] == "127.0.0.9"
+    assert peers[1] == ("127.0.0.7", port)
+
+
+async def test_connections_go_out_by_the_interface() -> None:
+    """Loopback leads to this machine; one that is not there is told of."""
+    async with raw_server(echo) as server:
+        async with ClientSession(connector=TCPConnector(interface="lo")) as session:
+            assert await get(session, server.url("/x")) == b"/x"
+        async with ClientSession(connector=TCPConnector(interface="missing0")) as session:
+            with pytest.raises(ClientConnectorError, match="No such device"):
+                await get(session, server.url())
+            assert session.connector.open_count == 0
+
+
+async def test_sockets_are_made_by_the_factory() -> None:
+    """aiohttp's hook: given the address, it makes what connects there."""
+    made: list[AddrInfo] = []
+
+    def make(info: AddrInfo) -> socket.socket:
+        made.append(info)
+        sock = socket.socket(info[0], info[1], info[2])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        return sock
+
+    for local_addr in (None, ("127.0.0.9", 0)):
+        connector = TCPConnector(socket_factory=make, local_addr=local_addr)
+        async with raw_server(echo) as server, ClientSession(connector=connector) as session:
+            assert await get(session, server.url("/x")) == b"/x"
+        assert made.pop()[4] == ("127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize(("options", "count"), [({}, 1), ({"use_dns_cache": False}, 3), ({"ttl_dns_cache": 0}, 3)])
+async def test_the_cache_of_names_can_be_switched_off(
+    options: dict[str, Any], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ``use_dns_cache=False``, or a ``ttl_dns_cache`` of 0."""
+    asked: list[str] = []
+
+    async def resolve(self: ThreadedResolver, host: str, port: int, family: int) -> list[AddrInfo]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+    connector = TCPConnector(force_close=True, **options)
+    async with raw_server(echo) as server, ClientSession(connector=connector) as session:
+        for _ in range(3):
+            assert await get(session, server.url("/x", host="name.test")) == b"/x"
+    assert asked == ["name.test"] * count
 
 
 async def test_origins_do_not_share_connections(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from fetchd.client import (
     Timeout,
     UnixConnector,
 )
-from fetchd.client.dial import connect_tcp, connect_unix, open_channel
+from fetchd.client.dial import DialSettings, connect_tcp, connect_unix, open_channel
 from fetchd.client.resolver import AddrInfo
 from fetchd.client.trust import TLSSettings
 from tests.support import certs
@@ -105,7 +105,7 @@ async def test_the_family_is_asked_of_the_resolver() -> None:
         port = listener.getsockname()[1]
         book = Book(address("127.0.0.1", port))
         loop = asyncio.get_running_loop()
-        (await connect_tcp(loop, book, "host.test", port, family=socket.AF_INET)).close()
+        (await connect_tcp(loop, book, "host.test", port, DialSettings(family=socket.AF_INET))).close()
         assert book.asked == [("host.test", port, socket.AF_INET)]
 
 
@@ -131,7 +131,9 @@ async def test_a_refused_connection_tells_host_and_port() -> None:
     """And the system's errno."""
     port = unused_port()
     with pytest.raises(ClientConnectorError, match=f"cannot connect to host.test:{port}") as caught:
-        await connect_tcp(asyncio.get_running_loop(), Book(address("127.0.0.1", port)), "host.test", port)
+        await connect_tcp(
+            asyncio.get_running_loop(), Book(address("127.0.0.1", port)), "host.test", port, DialSettings()
+        )
     assert caught.value.errno == errno.ECONNREFUSED
     assert not isinstance(caught.value, ClientConnectorDNSError)
 
@@ -142,7 +144,7 @@ async def test_when_all_addresses_fail_each_is_told(delay: float | None) -> None
     first, second = unused_port(), unused_port()
     book = Book(address("127.0.0.1", first), address("127.0.0.2", second))
     with pytest.raises(ClientConnectorError) as caught:
-        await connect_tcp(asyncio.get_running_loop(), book, "host.test", 80, attempt_delay=delay)
+        await connect_tcp(asyncio.get_running_loop(), book, "host.test", 80, DialSettings(attempt_delay=delay))
     assert f"127.0.0.1', {first}" in str(caught.value)
     assert f"127.0.0.2', {second}" in str(caught.value)
 
@@ -153,7 +155,9 @@ async def test_a_refusing_address_gives_way_to_the_next_at_once() -> None:
         port = listener.getsockname()[1]
         book = Book(address("::1", unused_port("::1")), address("127.0.0.1", port))
         began = time.monotonic()
-        with await connect_tcp(asyncio.get_running_loop(), book, "host.test", port, attempt_delay=5.0) as sock:
+        with await connect_tcp(
+            asyncio.get_running_loop(), book, "host.test", port, DialSettings(attempt_delay=5.0)
+        ) as sock:
             assert sock.getpeername()[1] == port
         assert time.monotonic() - began < 2.5
 
@@ -163,7 +167,9 @@ async def test_a_silent_address_is_overtaken_by_the_next() -> None:
     with listening() as listener, black_hole() as hole:
         port = listener.getsockname()[1]
         book = Book(address("127.0.0.1", hole), address("127.0.0.1", port))
-        with await connect_tcp(asyncio.get_running_loop(), book, "host.test", port, attempt_delay=0.02) as sock:
+        with await connect_tcp(
+            asyncio.get_running_loop(), book, "host.test", port, DialSettings(attempt_delay=0.02)
+        ) as sock:
             assert sock.getpeername()[1] == port
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fetchd.client import framing
 from fetchd.client.exceptions import ResponseProtocolError
-from fetchd.client.framing import Framing, Message, RawFields, describe
+from fetchd.client.framing import Framing, Message, RawFields, describe, idle_seconds
 
 CL: RawFields = [(b"Content-Length", b"12")]
 TE: RawFields = [(b"Transfer-Encoding", b"chunked")]
@@ -158,3 +158,36 @@ def test_fields_that_mean_nothing_here_change_nothing(fields: RawFields) -> None
     known = {b"content-length", b"connection", b"transfer-encoding", b"content-encoding", b"set-cookie"}
     others = [(name, value) for name, value in fields if name.lower() not in known]
     assert describe("GET", 200, "1.1", [*others, *CL, *others]) == describe("GET", 200, "1.1", CL)
+
+
+# Keep-Alive
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [
+        (b"timeout=5, max=100", 4.0),
+        (b"Timeout=60", 59.0),
+        (b'max=2, timeout = "20"', 19.0),
+        (b"timeout=1", 0.5),
+        (b"timeout=0", 0.0),
+        (b"max=100", None),
+        (b"timeout=5, max=1", 0.0),
+        (b"max=0", 0.0),
+        (b"", None),
+        (b"timeout", None),
+        (b"timeout=-5, timeout=x, timeout=5.5", None),
+        (b"timeout=99999999999999999999999", None),
+        (b"cats, =, timeout=10", 9.0),
+    ],
+)
+def test_a_connection_is_kept_a_little_shorter_than_its_server_keeps_it(field: bytes, seconds: float | None) -> None:
+    """A second less, at least half of it; what is no number says nothing (RFC 2068 section 19.7.1)."""
+    assert idle_seconds(field) == seconds
+
+
+@given(st.binary(max_size=60))
+def test_no_keep_alive_field_is_an_error(field: bytes) -> None:
+    """It is a courtesy, and comes from the peer."""
+    seconds = idle_seconds(field)
+    assert seconds is None or 0 <= seconds < 10**9
