@@ -19,7 +19,7 @@ from .resolver import CachingResolver, Resolver, ThreadedResolver
 from .response import ClientResponse
 from .session import ClientSession, request
 from .streams import StreamReader
-from .timeouts import Timeout
+from .timeouts import ClientTimeout, Timeout
 from .tls import client_context
 from .trust import Fingerprint
 
@@ -32,6 +32,7 @@ __all__ = [
     "CachingResolver",
     "ClientResponse",
     "ClientSession",
+    "ClientTimeout",
     "Cookie",
     "CookieJar",
     "DigestAuth",

@@ -20,7 +20,10 @@ class Auth(Protocol):
     """What can authenticate requests. Its ``repr`` shows no secret."""
 
     def authorize(self, method: str, target: str, content: bytes | None) -> str | None:
-        """Credentials for a request that was not challenged; None when a challenge must come first."""
+        """Credentials for a request that was not challenged; None when a challenge must come first.
+
+        *content* is that of the request, b"" for none; None when it is not in memory.
+        """
 
     def answer(self, challenges: Iterable[str], method: str, target: str, content: bytes | None) -> str | None:
         """Credentials in answer to the *challenges* of a 401 or 407; None when there is no (further) answer."""

@@ -29,7 +29,7 @@ from .exceptions import (
     TotalTimeoutError,
 )
 from .exchange import Exchange
-from .limits import LARGE_RECV_BYTES, RECV_BYTES
+from .limits import CONTINUE_S, LARGE_RECV_BYTES, RECV_BYTES
 from .outbox import Outbox
 from .timeouts import Timeout
 from .tls import is_truncation
@@ -253,6 +253,8 @@ class Connection:
         try:
             await self._send_all(exchange, head)
             if body is not None:
+                if exchange.continued is not None:
+                    await self._wait_for_continue(exchange.continued)
                 async with contextlib.aclosing(body.pieces()) as pieces:
                     await self._send_body(exchange, pieces, body.length)
         except _WriteFailedError as exc:
@@ -274,6 +276,16 @@ class Connection:
                 self._arm_reading(exchange)
         finally:
             exchange.upload = None
+
+    async def _wait_for_continue(self, continued: asyncio.Event) -> None:
+        """Wait until the server wants the content; a final response ends the wait by cancelling the upload.
+
+        A server need not say anything, so the content is sent after a while all the same (RFC 9110 section 10.1.1).
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONTINUE_S):
+                await continued.wait()
+        continued.set()  # from here on the content is under way
 
     def _write_failed(self, exchange: Exchange, exc: OSError) -> None:
         """The peer takes no more of the request; it may have said why."""

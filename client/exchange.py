@@ -104,6 +104,7 @@ class Exchange:
         status, reason, version: The final response's status line.
         received: Octets of content, codings not removed.
         is_sent: Whether the request was written to its last octet.
+        continued: Set when the server wants the content (100 Continue), for a request that asked; None for others.
         is_unsent: Whether the exchange failed before the first octet of the request was written.
         is_ended: Whether the message is complete.
         error: Why the exchange failed.
@@ -121,6 +122,7 @@ class Exchange:
     version = "1.1"
     received = 0
     is_sent = False
+    continued: asyncio.Event | None = None
     is_unsent = False
     is_ended = False
     is_paused = False
@@ -491,6 +493,8 @@ class Exchange:
         status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._is_interim = True
+            if status == 100 and self.continued is not None:
+                self.continued.set()
             if not parser.should_keep_alive():
                 # The final response follows all the same (RFC 9110 section 15.2): HTTP/1.0 proxies relay such a 100.
                 parser.set_dangerous_leniencies(lenient_keep_alive=True)

@@ -62,6 +62,7 @@ class Plan(NamedTuple):
     decode: bool
     follows: bool
     max_body_bytes: int | None
+    expects: bool = False
 
 
 class Hops:
@@ -76,6 +77,8 @@ class Hops:
         self._fields: CIMultiDict[str] = merge_fields(session._fields.items(), options.get("headers"))
         self._cookies = dict(options.get("cookies") or {})
         self._body = _body_of(options)
+        if options.get("expect100"):
+            self._fields["Expect"] = "100-continue"
         self._auth = self._auth_of(options)
         self._proxy = _proxy_of(options)
         self._history: list[ClientResponse] = []
@@ -154,7 +157,7 @@ class Hops:
         self, route: Route, target: str, fields: CIMultiDict[str], parties: list[_Party]
     ) -> Exchange:
         """Send a request with credentials, and again with the answers to challenges (RFC 9110 section 11.2)."""
-        content = self._body.data if isinstance(self._body, BytesBody) else None
+        content = b"" if self._body is None else self._body.data if isinstance(self._body, BytesBody) else None
         for party in parties:
             credentials = party.auth.authorize(self._method, party.target, content)
             if credentials is not None:
@@ -182,10 +185,33 @@ class Hops:
 
     async def _send(self, route: Route, target: str, fields: CIMultiDict[str]) -> Exchange:
         body = self._body
+        if "Expect" in fields:
+            return await self._send_when_wanted(route, target, fields)
         head = request_head(self._method, target, route.origin, fields, body)
         if isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
             head, body = head + body.data, None
         return await self._session._perform(route, self._method, head, body, self._plan)
+
+    async def _send_when_wanted(self, route: Route, target: str, fields: CIMultiDict[str]) -> Exchange:
+        """Send the head, and the content when the server wants it; once more without asking after a 417.
+
+        Source: RFC 9110 section 10.1.1. Without content there is nothing to ask for, so the field is left out.
+        """
+        body = self._body
+        expects = fields["Expect"].strip().lower() == "100-continue"
+        if body is None or body.length == 0:
+            if expects:
+                del fields["Expect"]
+                return await self._send(route, target, fields)
+            expects = False
+        head = request_head(self._method, target, route.origin, fields, body)
+        exchange = await self._session._perform(route, self._method, head, body, self._plan._replace(expects=expects))
+        continued = exchange.continued
+        if exchange.status != 417 or continued is None or continued.is_set():
+            return exchange
+        await ClientResponse(exchange, self._url).release()
+        del fields["Expect"]
+        return await self._send(route, target, fields)
 
     def _add_cookies(self, fields: CIMultiDict[str]) -> None:
         jar = self._session._jar

@@ -28,6 +28,8 @@ class RequestOptions(TypedDict, total=False):
         cookies: Names and values sent with this request only, redirections within its origin included.
         data: Body: octets, text, a form, a file object, an asynchronous iterable, a ``StreamReader``.
         json: Body: this value as JSON; not together with ``data``.
+        expect100: Whether the content waits until the server says that it wants it (Expect: 100-continue, RFC 9110
+            section 10.1.1), at most a second; default False, or True with such a field.
         timeout: Bounds of the phases in place of the session's; a number is ``Timeout(total=number)``.
         allow_redirects: Whether 301, 302, 303, 307 and 308 are followed; default True.
         max_redirects: How many; default 10.
@@ -52,6 +54,7 @@ class RequestOptions(TypedDict, total=False):
     cookies: Mapping[str, str] | None
     data: Data | None
     json: Any
+    expect100: bool
     timeout: Timeout | float | None
     allow_redirects: bool
     max_redirects: int

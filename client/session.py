@@ -5,6 +5,7 @@ What a request goes through from hop to hop is in ``hops``, where its connection
 
 from __future__ import annotations
 
+import asyncio
 import os
 import warnings
 from collections.abc import Coroutine, Generator, Mapping
@@ -361,6 +362,8 @@ class ClientSession:
         is_reused = connection.served > 0
         exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
+        if plan.expects:
+            exchange.continued = asyncio.Event()
         try:
             await connection.perform(exchange, head, body, plan.timeout)
             if not is_reused:
@@ -379,6 +382,8 @@ class ClientSession:
         connection = await self._connector.acquire(route, plan.timeout, plan.total_at, fresh=True)
         exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
+        if plan.expects:
+            exchange.continued = asyncio.Event()
         try:
             await connection.perform(exchange, head, body, plan.timeout)
             self._connector.heed(connection, exchange.field(b"Keep-Alive"))

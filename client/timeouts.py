@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Timeout"]
+__all__ = ["ClientTimeout", "Timeout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +35,32 @@ class Timeout:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"Timeout({name}={value!r}): expected seconds above 0, or None for no bound")
+
+
+def ClientTimeout(
+    total: float | None = None,
+    connect: float | None = None,
+    sock_connect: float | None = None,
+    sock_read: float | None = None,
+) -> Timeout:
+    """A ``Timeout`` said in the words of aiohttp, for code that comes from there.
+
+    Args:
+        total: The whole request, to the last octet of the content.
+        connect: Waiting for a free connection; and opening one, unless *sock_connect* says less.
+        sock_connect: Opening a connection: DNS, TCP, proxy and TLS together.
+        sock_read: Waiting for the response head, and between two arrivals of content.
+
+    Each is seconds; None and 0, as there, are no bound.
+
+    Raises:
+        ValueError: A number below 0.
+    """
+    opening = [seconds for seconds in (connect, sock_connect) if seconds]
+    return Timeout(
+        total=total or None,
+        pool=connect or None,
+        connect=min(opening, default=None),
+        first_byte=sock_read or None,
+        idle_read=sock_read or None,
+    )

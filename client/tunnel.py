@@ -67,7 +67,7 @@ async def open_by_proxy(
     if proxy.is_socks:
         sock = await _open_socks(proxy, origin, resolver)
         return await finish(sock)
-    credentials = None if proxy.auth is None else proxy.auth.authorize("CONNECT", _authority(origin), None)
+    credentials = None if proxy.auth is None else proxy.auth.authorize("CONNECT", _authority(origin), b"")
     for _ in range(_ATTEMPTS):
         outer = await _reach(loop, proxy, connect, settings)
         if proxy.forwards(origin):
@@ -114,7 +114,7 @@ def _answer(proxy: Proxy, origin: Origin, reply: Exchange) -> str | None:
     if reply.status != 407 or proxy.auth is None:
         return None
     challenges = [value.decode("latin-1") for name, value in reply.fields if name.lower() == b"proxy-authenticate"]
-    return proxy.auth.answer(challenges, "CONNECT", _authority(origin), None)
+    return proxy.auth.answer(challenges, "CONNECT", _authority(origin), b"")
 
 
 def connect_head(proxy: Proxy, origin: Origin, credentials: str | None) -> bytes:

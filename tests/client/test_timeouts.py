@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from fetchd.client.timeouts import Timeout
+from fetchd.client.timeouts import ClientTimeout, Timeout
 
 PHASES = [field.name for field in dataclasses.fields(Timeout)]
 
@@ -35,3 +35,26 @@ def test_what_is_no_bound_is_refused(phase: str, value: float) -> None:
 def test_bounds_do_not_change_once_they_are_set() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Timeout().total = 1.0  # type: ignore[misc]  # what must be refused
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({}, Timeout(connect=None, first_byte=None, idle_read=None)),
+        ({"total": 5}, Timeout(total=5, connect=None, first_byte=None, idle_read=None)),
+        ({"connect": 3}, Timeout(pool=3, connect=3, first_byte=None, idle_read=None)),
+        ({"connect": 3, "sock_connect": 2}, Timeout(pool=3, connect=2, first_byte=None, idle_read=None)),
+        ({"sock_connect": 2}, Timeout(connect=2, first_byte=None, idle_read=None)),
+        ({"sock_read": 7}, Timeout(connect=None, first_byte=7, idle_read=7)),
+        ({"total": 0, "connect": 0, "sock_connect": 0, "sock_read": 0}, ClientTimeout()),
+    ],
+)
+def test_the_words_of_aiohttp_are_taken(words: dict[str, float], expected: Timeout) -> None:
+    """With its meaning: what is not said is not bounded, and 0 is no bound."""
+    assert ClientTimeout(**words) == expected
+
+
+def test_a_bound_below_nothing_is_a_mistake_in_its_words_too() -> None:
+    """As for Timeout."""
+    with pytest.raises(ValueError, match="total"):
+        ClientTimeout(total=-1)
