@@ -1,9 +1,9 @@
-"""Content codings: gzip, x-gzip, deflate and stacks of them, decoded step by step.
+"""Content codings: gzip, deflate, br, zstd and stacks of them, decoded step by step.
 
 Here: from the value of Content-Encoding to a decoder that takes coded octets as they come, gives
 decoded octets in pieces of a size the caller names, and says at the end whether the coding is at
 its end too. Pure: no I/O, no clock. Not here: who asks for a coding, and what a body that is too
-large means for the connection.
+large means for the connection. br and zstd themselves are in ``brotli_zstd``, loaded when a response is coded so.
 
 RFC 9110 section 8.4 (Content-Encoding), RFC 1950 (zlib), RFC 1951 (deflate), RFC 1952 (gzip).
 
@@ -16,13 +16,16 @@ bound on its output, and ``finish`` insists on the end.
 
 One step of a stack moves at most ``_STEP`` octets between two stages. Without that a few octets
 that inflate to gigabytes of nothing (empty gzip members, zero padding) would keep one call busy
-for minutes without a single octet of output for a limit to count.
+for minutes without a single octet of output for a limit to count. For the same reason a call looks
+at no more than ``_SLICES_A_STEP`` slices: a chunk of 256 KiB holds 29,000 empty zstd frames, which
+take a fifth of a second.
 """
 
 from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from .exceptions import BodyTooLargeError, ContentCodingError
@@ -31,16 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "ACCEPT_ENCODING",
     "DEFAULT_MAX_RATIO",
     "BoundedDecoder",
     "CountingDecoder",
     "Decoder",
+    "SlicingDecoder",
+    "accept_encoding",
     "decoder_for",
 ]
-
-ACCEPT_ENCODING = "gzip, deflate"
-"""What a request may offer in Accept-Encoding: the codings that ``decoder_for`` knows."""
 
 MAX_STACK = 5
 """Codings applied one over the other; curl's bound too. Real servers apply one, seldom two."""
@@ -48,20 +49,25 @@ MAX_STACK = 5
 # Deflate yields at most 258 octets for 2 bits (RFC 1951 section 3.2.5: a length and a distance
 # code of one bit each), so no single coding exceeds 1032 : 1 and no honest body is refused, not
 # even a file of zeros. A bomb of one coding is a matter for ``max_total``; the ratio is there for
-# stacks, where the factors multiply (gzip of gzip: a million to one). Lower bounds are in use
-# (Apache httpd inflates 200 : 1 and refuses more), but they refuse sparse files, which are data.
+# stacks, where the factors multiply (gzip of gzip: a million to one), and for br and zstd, which make a
+# hundred MiB of zeros out of 172 and 3,219 octets; who wants such a file sets ``max_total`` instead. Lower
+# bounds are in use (Apache httpd inflates 200 : 1 and refuses more), but they refuse sparse files, which are data.
 DEFAULT_MAX_RATIO = 1032
 
 # Below this much output a ratio says nothing: the first octets of a body are its densest.
 _RATIO_FLOOR = 1 << 20
 
-# Octets shown to zlib at a time. Its leftover copies are at most this large. Measured from 1 KiB
+# Octets shown to a decoder at a time. Its leftover copies are at most this large. Measured from 1 KiB
 # to 256 KiB: no difference in throughput, so small enough to be cheap to copy.
 _SLICE = 16 * 1024
 
 # The same at the start of a gzip member, where what follows may be the end of a tiny one: 100,000
 # empty members would otherwise copy 16 KiB each.
 _FIRST_SLICE = 512
+
+# Slices that one call looks at: 2 ms of the dearest kind, empty zstd frames of 8 us each. Slices that give anything are
+# bounded by what they give.
+_SLICES_A_STEP = 256
 
 # Octets that one step moves between two stages of a stack.
 _STEP = 64 * 1024
@@ -108,19 +114,22 @@ class CountingDecoder(Decoder, Protocol):
         """Octets decoded so far; in a stack, those of the stage that produced the most."""
 
 
-class _Inflating(ABC):
-    """What gzip and deflate share: slices into zlib, bounded pieces out, a strict end."""
+class SlicingDecoder(ABC):
+    """What all codings share: slices in, bounded pieces out, a strict end.
 
-    __slots__ = ("_fresh", "_held", "_inflater", "_is_full", "_offset", "_produced", "_received")
+    Attributes:
+        name: Of the coding, for errors.
+    """
+
+    __slots__ = ("_fresh", "_held", "_is_full", "_offset", "_produced", "_received")
 
     name = ""
 
     def __init__(self) -> None:
         self._held = b""  # the chunk that coded octets not yet used up, if any, are the tail of
         self._offset = 0  # where that tail starts; always inside the chunk between two calls
-        self._inflater: zlib._Decompress | None = None  # None before, between and after members
-        self._fresh = False  # the inflater has seen no octet yet
-        self._is_full = False  # the last piece filled its bound: zlib may hold more without input
+        self._fresh = False  # the engine has seen no octet yet
+        self._is_full = False  # the last piece filled its bound: the engine may hold more without input
         self._received = 0
         self._produced = 0
 
@@ -142,7 +151,9 @@ class _Inflating(ABC):
             self._received += len(data)
         pieces = []
         room = max_length
-        while room and (self._offset < len(self._held) or self._is_full):
+        for _ in range(_SLICES_A_STEP):
+            if not room or not (self._offset < len(self._held) or self._is_full):
+                break
             piece = self._advance(room)
             if piece:
                 pieces.append(piece)
@@ -156,23 +167,54 @@ class _Inflating(ABC):
     def finish(self) -> None:
         if self.has_pending:
             raise RuntimeError("finish() while decoded content is pending; call decode() first")
-        if self._inflater is not None:
+        if self._is_open:
             raise ContentCodingError(
                 f"{self.name} content is cut off after {self._received} octets, before the end of its coding"
             )
 
+    @property
+    @abstractmethod
+    def _is_open(self) -> bool:
+        """Whether a coding has begun that is not at its end."""
+
+    @abstractmethod
     def _advance(self, room: int) -> bytes:
-        """Decode one slice into at most *room* octets."""
+        """Decode one slice, from ``_offset`` on, into at most *room* octets; move ``_offset``, set ``_is_full``."""
+
+    def _slice(self) -> bytes:
+        return self._held[self._offset : self._offset + (_FIRST_SLICE if self._fresh else _SLICE)]
+
+    def _fail_broken(self, exc: Exception) -> NoReturn:
+        raise ContentCodingError(f"{self.name} content is broken: {exc}") from exc
+
+    def _fail_trailing(self) -> NoReturn:
+        raise ContentCodingError(f"{self.name} content goes on after the end of its coding")
+
+
+class _Inflating(SlicingDecoder):
+    """What gzip and deflate share."""
+
+    __slots__ = ("_inflater",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inflater: zlib._Decompress | None = None  # None before, between and after members
+
+    @property
+    def _is_open(self) -> bool:
+        return self._inflater is not None
+
+    def _advance(self, room: int) -> bytes:
         inflater = self._inflater
         if inflater is None:
             inflater = self._between_members()
             if inflater is None:
                 return b""
-        data = self._held[self._offset : self._offset + (_FIRST_SLICE if self._fresh else _SLICE)]
+        data = self._slice()
         try:
             piece = inflater.decompress(data, room)
         except zlib.error as exc:
-            raise ContentCodingError(f"{self.name} content is broken: {exc}") from exc
+            self._fail_broken(exc)
         self._fresh = False
         if inflater.eof:
             self._offset += len(data) - len(inflater.unused_data)
@@ -191,9 +233,6 @@ class _Inflating(ABC):
     @abstractmethod
     def _between_members(self) -> zlib._Decompress | None:
         """Look at the octet at ``_offset``, before or after a member: start one or use the octets up."""
-
-    def _fail_trailing(self) -> NoReturn:
-        raise ContentCodingError(f"{self.name} content goes on after the end of its coding")
 
 
 class _Gzip(_Inflating):
@@ -347,6 +386,31 @@ class BoundedDecoder:
 
 _CODINGS: dict[str, Callable[[], CountingDecoder]] = {"gzip": _Gzip, "x-gzip": _Gzip, "deflate": _Deflate}
 
+_BY_EXTRA = ("br", "zstd")
+
+
+@cache
+def accept_encoding() -> str:
+    """What a request may offer in Accept-Encoding: the codings that can be removed here.
+
+    br and zstd are among them when the packages of the extra ``fetchd[codings]`` are installed. Found once, and zstd
+    without loading it.
+    """
+    from .brotli_zstd import has_brotli, has_zstd
+
+    return "gzip, deflate" + (", br" if has_brotli() else "") + (", zstd" if has_zstd() else "")
+
+
+def _maker_of(name: str) -> Callable[[], CountingDecoder]:
+    if name in _BY_EXTRA:
+        from .brotli_zstd import Brotli, Zstd
+
+        return Brotli if name == "br" else Zstd
+    make = _CODINGS.get(name)
+    if make is None:
+        raise ContentCodingError(f"content coding {name[:40]!r} is not known; expected {accept_encoding()}")
+    return make
+
 
 def decoder_for(content_encoding: str) -> CountingDecoder | None:
     """Return a decoder for the value of Content-Encoding, or None when there is nothing to remove.
@@ -357,7 +421,7 @@ def decoder_for(content_encoding: str) -> CountingDecoder | None:
             ``identity`` and empty elements are skipped.
 
     Raises:
-        ContentCodingError: A coding that is not known, or more than five.
+        ContentCodingError: A coding that is not known, whose package is missing, or more than five.
 
     Source: RFC 9110 section 8.4. The codings are listed in the order in which they were applied,
     so they are removed from the last to the first.
@@ -368,8 +432,6 @@ def decoder_for(content_encoding: str) -> CountingDecoder | None:
         raise ContentCodingError(f"{len(names)} content codings; expected at most {MAX_STACK}")
     decoder: CountingDecoder | None = None
     for name in names:
-        make = _CODINGS.get(name)
-        if make is None:
-            raise ContentCodingError(f"content coding {name[:40]!r} is not known; expected {ACCEPT_ENCODING}")
+        make = _maker_of(name)
         decoder = make() if decoder is None else _Stack(make(), decoder)
     return decoder

@@ -30,8 +30,9 @@
     |   +-- ResponseHeadTooLargeError             a limit of the response head (``limit``)
     +-- ClientPayloadError                        the content is not whole or not usable
         +-- IncompleteMessageError                ended early: ``received``, ``expected``
-        +-- ContentCodingError                    gzip or deflate data that is broken or cut off
+        +-- ContentCodingError                    a content coding that is broken, cut off or unknown
         +-- BodyTooLargeError                     ``max_body_bytes`` or the decoded-size bound (``limit``)
+        +-- DigestMismatchError                   not what its digest says: ``expected``, ``seen``
     StreamConsumedError (RuntimeError)            the caller: the content was already read as a stream
 
 Who must act: the caller (InvalidURL, SessionClosedError, StreamConsumedError), the peer
@@ -62,6 +63,7 @@ __all__ = [
     "ContentCodingError",
     "ContentTypeError",
     "DescriptorLimitError",
+    "DigestMismatchError",
     "FirstByteTimeoutError",
     "IdleReadTimeoutError",
     "IdleWriteTimeoutError",
@@ -378,7 +380,7 @@ class IncompleteMessageError(ClientPayloadError):
 
 
 class ContentCodingError(ClientPayloadError):
-    """The content coding (gzip, deflate) is broken, unknown or cut off."""
+    """The content coding (gzip, deflate, br, zstd) is broken, unknown or cut off."""
 
 
 class BodyTooLargeError(ClientPayloadError):
@@ -396,6 +398,30 @@ class BodyTooLargeError(ClientPayloadError):
 
     def __str__(self) -> str:
         return f"{self.what} exceeds the limit of {self.limit}"
+
+
+class DigestMismatchError(ClientPayloadError):
+    """The content came whole, and is not what its digest says (RFC 9530); throw away what was made of it.
+
+    Attributes:
+        field: ``Content-Digest`` or ``Repr-Digest``.
+        algorithm: As registered, ``sha-256``.
+        expected: The digest that was announced.
+        seen: The digest of what came.
+    """
+
+    def __init__(self, field: str, algorithm: str, expected: bytes, seen: bytes) -> None:
+        self.field = field
+        self.algorithm = algorithm
+        self.expected = expected
+        self.seen = seen
+        super().__init__(field, algorithm, expected, seen)
+
+    def __str__(self) -> str:
+        return (
+            f"the content is not what {self.field} says: {self.algorithm} {self.seen.hex()}, "
+            f"expected {self.expected.hex()}"
+        )
 
 
 class StreamConsumedError(RuntimeError):

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import httptools
 
-from .codings import BoundedDecoder, Decoder, decoder_for
+from .codings import BoundedDecoder, CountingDecoder, Decoder, decoder_for
 from .exceptions import (
     BodyTooLargeError,
     ClientError,
@@ -101,6 +101,7 @@ class Exchange:
         transport: The connection, None once the exchange is over.
         waiter: Set when the response head is complete or the exchange has failed.
         message: Framing of the final response; None until its head is complete.
+        interim: Status and fields of the interim responses (1xx) that came before it, in order.
         status, reason, version: The final response's status line.
         received: Octets of content, codings not removed.
         is_sent: Whether the request was written to its last octet.
@@ -117,6 +118,7 @@ class Exchange:
     waiter: asyncio.Future[None] | None = None
     upload: asyncio.Task[None] | None = None
     message: Message | None = None
+    interim: tuple[tuple[int, RawFields], ...] = ()
     status = 0
     reason = b""
     version = "1.1"
@@ -493,6 +495,7 @@ class Exchange:
         status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._is_interim = True
+            self.interim = (*self.interim, (status, self._fields))
             if status == 100 and self.continued is not None:
                 self.continued.set()
             if not parser.should_keep_alive():
@@ -559,12 +562,20 @@ class Exchange:
             decoder = decoder_for(codings)
         except ContentCodingError as exc:
             return _Undecodable(exc)
-        # One coding alone cannot exceed the default ratio; a stack that does is a bomb.
-        return None if decoder is None else BoundedDecoder(decoder)
+        return None if decoder is None else self._bounded(decoder)
+
+    def _bounded(self, decoder: CountingDecoder) -> Decoder:
+        # gzip or deflate alone cannot exceed the default ratio; a stack, br or zstd that does is a bomb.
+        return BoundedDecoder(decoder)
+
+    @property
+    def verified_digests(self) -> tuple[str, ...]:
+        """Digests that were held to the content and found right; none here, see ``CheckedExchange``."""
+        return ()
 
     @property
     def is_decoded(self) -> bool:
-        """Whether a content coding is removed, so that the reader's octets are not those of the framing."""
+        """Whether a content coding is removed, or a digest verified: the reader's octets pass through a decoder."""
         return self._decoder is not None
 
     def _end_message(self) -> None:
@@ -639,7 +650,7 @@ class Exchange:
             if self.is_ended:
                 decoder.finish()
                 body.feed_eof()
-        except (ContentCodingError, BodyTooLargeError) as exc:
+        except ClientPayloadError as exc:
             self._fail_content(exc)
             return False
         return True

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDict
 
+from .codings import accept_encoding
 from .urls import Origin
 from .version import __version__
 
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
     from .bodies import Body
 
 __all__ = [
-    "DEFAULT_FIELDS",
     "Fields",
     "check_method",
     "check_value",
+    "default_fields",
     "merge_fields",
     "request_head",
     "serialize_fields",
@@ -39,11 +41,15 @@ _EXPECT_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
 
 _PYTHON: Final = ".".join(str(part) for part in sys.version_info[:3])
 
-DEFAULT_FIELDS: Final = (
-    ("Accept", "*/*"),
-    ("Accept-Encoding", "gzip, deflate"),
-    ("User-Agent", f"fetchd/{__version__} Python/{_PYTHON}"),
-)
+
+@cache
+def default_fields() -> tuple[tuple[str, str], ...]:
+    """Fields of every request that does not bring its own."""
+    return (
+        ("Accept", "*/*"),
+        ("Accept-Encoding", accept_encoding()),
+        ("User-Agent", f"fetchd/{__version__} Python/{_PYTHON}"),
+    )
 
 
 def check_method(method: str) -> str:

@@ -7,6 +7,8 @@ cookies (``cookies``), redirections (``redirects``). How one hop is performed is
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from multidict import CIMultiDict
@@ -29,7 +31,7 @@ from .urls import locate, with_params, without_userinfo
 if TYPE_CHECKING:
     from .session import ClientSession
 
-__all__ = ["Hops", "Plan"]
+__all__ = ["Hops", "Plan", "exchange_maker"]
 
 _CHALLENGING: Final = frozenset((401, 407))
 # Answers in a row: one to the proxy, one to the origin, and one each for a nonce that had become stale.
@@ -62,7 +64,28 @@ class Plan(NamedTuple):
     decode: bool
     follows: bool
     max_body_bytes: int | None
+    exchange: Callable[..., Exchange] = Exchange
     expects: bool = False
+
+
+def exchange_maker(max_decoded_bytes: int | None, verify_digest: bool | Collection[str]) -> Callable[..., Exchange]:
+    """What makes the exchange of a request with these wishes.
+
+    Raises:
+        ValueError: A digest algorithm that is not known, a bound below 0.
+    """
+    if max_decoded_bytes is None and verify_digest is False:
+        return Exchange
+    from .checking import CheckedExchange
+    from .digests import algorithms_for
+
+    if max_decoded_bytes is not None and max_decoded_bytes < 0:
+        raise ValueError(f"max_decoded_bytes is {max_decoded_bytes}; expected 0 octets or more, or None")
+    algorithms = algorithms_for(verify_digest)
+    return partial(CheckedExchange, max_decoded_bytes=max_decoded_bytes, algorithms=algorithms)
+
+
+_CHECKS = frozenset(("max_decoded_bytes", "verify_digest"))
 
 
 class Hops:
@@ -93,6 +116,14 @@ class Hops:
             options.get("auto_decompress", session._decode),
             options.get("allow_redirects", True),
             options.get("max_body_bytes", session._max_body_bytes),
+            session._plan.exchange if _CHECKS.isdisjoint(options) else self._exchange_maker(),
+        )
+
+    def _exchange_maker(self) -> Callable[..., Exchange]:
+        session, options = self._session, self._options
+        return exchange_maker(
+            options.get("max_decoded_bytes", session._max_decoded_bytes),
+            options.get("verify_digest", session._verify_digest),
         )
 
     async def run(self, exchange: Exchange | None) -> ClientResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -35,6 +35,10 @@ class RequestOptions(TypedDict, total=False):
         max_redirects: How many; default 10.
         auto_decompress: Whether content codings are removed; default the session's.
         max_body_bytes: Bound of the content as received; default the session's; None is no bound.
+        max_decoded_bytes: Bound of the content with its codings removed, in place of the bound on the ratio of decoded
+            to coded; default the session's; None keeps the ratio.
+        verify_digest: Whether Content-Digest and Repr-Digest (RFC 9530) of the response are held to its content; True
+            looks at sha-256 and sha-512, names of algorithms at these; default the session's.
         raise_for_status: Whether a status of 400 and above raises; default the session's.
         ssl: Whom TLS trusts for this request, redirections included; default the connector's. See ``BaseConnector``;
             True is the connector's too, unless that verifies nothing.
@@ -60,6 +64,8 @@ class RequestOptions(TypedDict, total=False):
     max_redirects: int
     auto_decompress: bool
     max_body_bytes: int | None
+    max_decoded_bytes: int | None
+    verify_digest: bool | Collection[str]
     raise_for_status: bool
     ssl: SSL | None
     verify_ssl: bool | None

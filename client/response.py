@@ -144,6 +144,16 @@ class ClientResponse:
         return _decoded(self._exchange.trailers)
 
     @property
+    def interim(self) -> tuple[tuple[int, CIMultiDictProxy[str]], ...]:
+        """Status and fields of each interim response that came before, such as 103 Early Hints (RFC 8297)."""
+        return tuple((status, _decoded(fields)) for status, fields in self._exchange.interim)
+
+    @property
+    def verified_digests(self) -> tuple[str, ...]:
+        """What ``verify_digest=`` has held to the content, as ``("Repr-Digest sha-256",)``; empty until it was read."""
+        return self._exchange.verified_digests
+
+    @property
     def url(self) -> URL:
         """The URL that was requested, its octets as they were sent, fragment included."""
         if self._url is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Collection, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
@@ -22,8 +22,8 @@ from .exceptions import (
     SessionClosedError,
 )
 from .exchange import Exchange
-from .heads import DEFAULT_FIELDS, Fields, check_method, merge_fields, request_head
-from .hops import Hops, Plan
+from .heads import Fields, check_method, default_fields, merge_fields, request_head
+from .hops import Hops, Plan, exchange_maker
 from .limits import REDIRECT_STATUSES
 from .netrc_file import NetrcFile
 from .options import RequestOptions
@@ -125,8 +125,12 @@ class ClientSession:
         cookie_jar: Your own jar; default a new one.
         timeout: Bounds of the phases of each request; default ``Timeout()``.
         raise_for_status: Whether a status of 400 and above raises ClientResponseError; default False.
-        auto_decompress: Whether gzip and deflate are decoded; default True. False gives the content as sent.
+        auto_decompress: Whether content codings are removed; default True. False gives the content as sent.
         max_body_bytes: Bound of a content as received; default None.
+        max_decoded_bytes: Bound of a content with its codings removed. Default None: decoded octets are bounded by 1032
+            for each coded one, which a number here takes the place of.
+        verify_digest: Whether Content-Digest and Repr-Digest are held to the content (RFC 9530): True by sha-256 and
+            sha-512, names of algorithms by these; default False.
         auth: Credentials of every request, whatever its host: ``BasicAuth``, ``BearerAuth``, ``DigestAuth``; not sent
             to another origin by a redirection. Default None.
         trust_env: Whether credentials are looked up in the netrc file (``NETRC``, else ``~/.netrc``) for requests
@@ -137,7 +141,7 @@ class ClientSession:
         proxy_auth: Credentials for it, in place of those in its URL.
 
     Raises:
-        ValueError: Fields with control characters.
+        ValueError: Fields with control characters, a digest algorithm that is not known.
         InvalidURL: The proxy's URL is none.
     """
 
@@ -154,6 +158,8 @@ class ClientSession:
         raise_for_status: bool = False,
         auto_decompress: bool = True,
         max_body_bytes: int | None = None,
+        max_decoded_bytes: int | None = None,
+        verify_digest: bool | Collection[str] = False,
         auth: Auth | None = None,
         trust_env: bool = False,
         proxy: str | URL | None = None,
@@ -164,7 +170,7 @@ class ClientSession:
             locate(self._base_url)  # refuses a bad one now
         self._connector = TCPConnector() if connector is None else connector
         self._connector_owner = connector_owner
-        self._fields = merge_fields(DEFAULT_FIELDS, headers)
+        self._fields = merge_fields(default_fields(), headers)
         self._jar = CookieJar() if cookie_jar is None else cookie_jar
         if cookies:
             self._jar.update(cookies)
@@ -172,11 +178,15 @@ class ClientSession:
         self._raise_for_status = raise_for_status
         self._decode = auto_decompress
         self._max_body_bytes = max_body_bytes
+        self._max_decoded_bytes = max_decoded_bytes
+        self._verify_digest = verify_digest
+        maker = exchange_maker(max_decoded_bytes, verify_digest)
         self._tails: dict[str, str] = {}  # what follows the request target, by origin
-        self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes)
+        self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes, maker)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
         self._is_plain = (
             self._timeout.total is None
+            and maker is Exchange
             and self._base_url is None
             and auth is None
             and proxy is None
@@ -360,7 +370,7 @@ class ClientSession:
         connector = self._connector
         connection = connector.take_idle(route.key) or await connector.acquire(route, plan.timeout, plan.total_at)
         is_reused = connection.served > 0
-        exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
+        exchange = plan.exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
         if plan.expects:
             exchange.continued = asyncio.Event()
@@ -380,7 +390,7 @@ class ClientSession:
 
     async def _perform_fresh(self, route: Route, method: str, head: bytes, body: Body | None, plan: Plan) -> Exchange:
         connection = await self._connector.acquire(route, plan.timeout, plan.total_at, fresh=True)
-        exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
+        exchange = plan.exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
         if plan.expects:
             exchange.continued = asyncio.Event()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, MultiDict
 
 from fetchd.client.bodies import Body, BytesBody
-from fetchd.client.heads import DEFAULT_FIELDS, Fields, check_method, check_value, merge_fields, request_head
+from fetchd.client.heads import Fields, check_method, check_value, default_fields, merge_fields, request_head
 from fetchd.client.urls import locate
 
 ORIGIN = locate("http://h.example/")[0]
@@ -217,7 +217,7 @@ def test_a_name_that_is_given_replaces_all_of_its_base_values(
 
 
 def test_the_defaults_are_fit_to_be_sent_and_name_the_client() -> None:
-    assert sent(DEFAULT_FIELDS)
-    fields = dict(DEFAULT_FIELDS)
+    assert sent(default_fields())
+    fields = dict(default_fields())
     assert fields["User-Agent"] == f"fetchd/{version('fetchd')} Python/{platform.python_version()}"
-    assert fields["Accept-Encoding"] == "gzip, deflate", "what codings can remove, no more"
+    assert fields["Accept-Encoding"] == "gzip, deflate, br, zstd", "what codings can remove, no more"
