@@ -28,6 +28,7 @@ THIRD_PARTIES = {
         "aiohappyeyeballs",
         "backports",
         "brotli",
+        "compression",  # of the standard library from Python 3.14
         "httptools",
         "multidict",
         "publicsuffixlist",
