@@ -10,11 +10,12 @@ Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same
 from . import exceptions
 from .addresses import AddressPolicy, is_public_address
 from .auth import BasicAuth, BearerAuth, DigestAuth
-from .connectors import BaseConnector, ProxyConnector, TCPConnector, UnixConnector
+from .connectors import BaseConnector, TCPConnector, UnixConnector
 from .cookies import Cookie, CookieJar, DummyCookieJar
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
 from .formdata import FormData
 from .options import RequestOptions
+from .proxy_connector import ProxyConnector
 from .resolver import CachingResolver, Resolver, ThreadedResolver
 from .response import ClientResponse
 from .session import ClientSession, request

@@ -10,13 +10,12 @@ import asyncio
 import contextlib
 import math
 import socket
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from .addresses import AddressPolicy
-from .auth import Auth
 from .budget import OUT_OF_DESCRIPTORS, open_files_limit, socket_budget
 from .channel import Channel
 from .connection import Connection
@@ -41,7 +40,7 @@ from .exceptions import (
 from .framing import idle_seconds
 from .outbox import Outbox
 from .pool import Grant, Pool
-from .proxies import Proxy, parse_proxy
+from .proxies import Proxy
 from .resolver import AddrInfo, CachingResolver, Resolver, ThreadedResolver, literal_address
 from .resumption import TLSSessions
 from .routes import Route
@@ -50,9 +49,9 @@ from .trust import SSL, TLSSettings, TLSWishes, trust_of
 from .urls import Origin
 
 if TYPE_CHECKING:
-    from yarl import URL
+    pass
 
-__all__ = ["BaseConnector", "ProxyConnector", "TCPConnector", "TCPOptions", "UnixConnector"]
+__all__ = ["BaseConnector", "TCPConnector", "TCPOptions", "UnixConnector"]
 
 # The loop tells of what has come by an idle connection when it looks next, and a callback that keeps it busy may take
 # long: the end, or a response that nobody has asked for and that the next request would take for its own. So the
@@ -528,48 +527,6 @@ class TCPConnector(BaseConnector):
 
     async def _connect(self, host: str, port: int) -> socket.socket:
         return await connect_tcp(asyncio.get_running_loop(), self._resolver, host, port, self._dial_settings)
-
-
-class ProxyConnector(TCPConnector):
-    """Connections through one proxy, pooled and kept alive.
-
-    Requests for http are sent to the proxy with their whole URL, those for https go through a tunnel (CONNECT), so
-    that the proxy sees host and port and nothing else. SOCKS proxies tunnel everything and need the extra ``socks``.
-
-    Args:
-        proxy: ``http://user:password@host:port``; also https, socks5 (names are resolved here) and socks5h (by the
-            proxy). Without a scheme it is http.
-        proxy_auth: Credentials in place of those in the URL: ``BasicAuth``, or ``DigestAuth`` for http and https.
-        proxy_headers: Further fields for the proxy.
-        **options: See ``TCPConnector``.
-
-    Raises:
-        InvalidURL: *proxy* is none.
-        ValueError: Credentials in the URL and in *proxy_auth*.
-    """
-
-    goes_direct = False
-    obeys_environment = False
-
-    def __init__(
-        self,
-        proxy: str | URL,
-        *,
-        proxy_auth: Auth | None = None,
-        proxy_headers: Mapping[str, str] | None = None,
-        **options: Unpack[TCPOptions],
-    ) -> None:
-        super().__init__(**options)
-        self._proxy = parse_proxy(str(proxy), proxy_auth, proxy_headers)
-
-    @property
-    def proxy(self) -> str:
-        """The proxy's URL, without credentials."""
-        return self._proxy.shown
-
-    def route(self, origin: Origin, wishes: TLSWishes | None = None, proxy: Proxy | None = None) -> Route:
-        """See ``BaseConnector.route``; a proxy of the request's own takes the place of the connector's."""
-        return super().route(origin, wishes, proxy or self._proxy)
 
 
 def _local_address(host: str, port: int) -> AddrInfo:
