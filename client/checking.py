@@ -64,8 +64,8 @@ class CheckedExchange(Exchange):
         assert message is not None, "it has just begun"
         if not self._algorithms or message.framing is Framing.NONE:
             return
-        if self._follows and self.status in REDIRECT_STATUSES:
-            return  # nobody reads its content
+        if self._follows and self.status in REDIRECT_STATUSES and "Location" in self.fields:
+            return  # it is followed: nobody reads its content
         digests = announced(self.fields, method=self.method, status=self.status, algorithms=self._algorithms)
         if digests:
             hashes = Hashes(digest.algorithm for digest in digests)

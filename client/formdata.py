@@ -7,8 +7,9 @@ laid out and sent is in ``multipart``. No I/O: a file that is given is looked at
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from .heads import check_value
@@ -17,6 +18,8 @@ from .streams import StreamReader
 __all__ = ["FieldContent", "FormData", "FormField"]
 
 FieldContent = str | int | float | bytes | bytearray | memoryview | IO[bytes] | AsyncIterable[bytes] | StreamReader
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ASCII: Final = "".join(map(chr, range(0x80)))
 Fields = Mapping[str, object] | Iterable[object] | IO[bytes]
 
 
@@ -52,11 +55,12 @@ class FormData:
     Raises:
         TypeError, ValueError: See ``add_field``.
         LookupError: *charset* is unknown.
+        ValueError: *charset* is no token, or does not write ASCII as ASCII (UTF-16): no server could read the parts.
     """
 
     def __init__(self, fields: Fields = (), quote_fields: bool = True, charset: str | None = None) -> None:
         if charset is not None:
-            "".encode(charset)  # an unknown one is refused now
+            _check_charset(charset)
         self.quote_fields = quote_fields
         self.charset = charset
         self.fields: list[FormField] = []
@@ -148,6 +152,16 @@ class FormData:
         """
         pairs = [(field.name, field.value) for field in self.fields]
         return urlencode(pairs, encoding=self.charset or "utf-8", errors="strict").encode("ascii")
+
+
+def _check_charset(charset: str) -> None:
+    """Refuses a name that is no token (Python takes "utf-8\\r\\n" for UTF-8), and charsets that ASCII is not a part of."""
+    if _TOKEN.fullmatch(charset) is None:
+        raise ValueError(f"charset {charset!r} is not the name of one")
+    if _ASCII.encode(charset) != _ASCII.encode("ascii"):
+        raise ValueError(
+            f"charset {charset!r} does not write ASCII as ASCII, and a form cannot be sent in it; use utf-8"
+        )
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -23,6 +23,8 @@ __all__ = ["MultipartBody", "multipart_body"]
 # (RFC 9110 section 5.5), and go the same way.
 _UNSAFE: Final = re.compile(r'[\x00-\x1f"\x7f]')
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# In a head as it goes out: some charsets (ISO-2022-JP) write escape octets for what is no control character.
+_CONTROL_OCTETS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # Octets of the boundary: with 128 bits of chance nobody can have written it into a part before.
 _BOUNDARY_OCTETS: Final = 16
 # Pieces up to this size are joined: to copy 32 KiB costs 3 us, a send of its own more (a guess, never measured here).
@@ -113,7 +115,8 @@ def multipart_body(form: FormData) -> Body:
 
     Raises:
         TypeError: A file that was opened as text.
-        ValueError: A name that ``quote_fields=False`` cannot write; a character that the charset lacks.
+        ValueError: A name that ``quote_fields=False`` cannot write; a character that the charset lacks, or writes with
+            control octets in a name.
     """
     boundary = os.urandom(_BOUNDARY_OCTETS).hex()
     parts = [_part(form, field, boundary) for field in form.fields]
@@ -138,7 +141,10 @@ def _part(form: FormData, field: FormField, boundary: str) -> Part:
     if content_type is not None:
         lines.append(f"\r\nContent-Type: {content_type}")
     lines.append("\r\n\r\n")
-    return Part(field.name, "".join(lines).encode(charset), as_body(value))
+    head = "".join(lines).encode(charset)
+    if _CONTROL_OCTETS.search(head):
+        raise ValueError(f"charset {charset!r} writes form field {field.name!r} with control octets; use utf-8")
+    return Part(field.name, head, as_body(value))
 
 
 def _type_of(form: FormData, field: FormField) -> str | None:
@@ -146,7 +152,8 @@ def _type_of(form: FormData, field: FormField) -> str | None:
     if field.filename is not None:
         import mimetypes  # reads the system's tables; only forms with files need it
 
-        guessed, coding = mimetypes.guess_type(field.filename)
+        # The ending alone: guess_type takes a name that begins with "data:" for a URL, and gives back what that says.
+        guessed, coding = mimetypes.guess_type("x" + os.path.splitext(field.filename)[1])
         # What the tables call text/csv with coding gzip is no text/csv, and a part has no Content-Encoding.
         return guessed if guessed is not None and coding is None else "application/octet-stream"
     if not isinstance(field.value, str):

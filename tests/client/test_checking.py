@@ -80,6 +80,15 @@ async def test_content_that_is_not_as_announced_is_an_error_at_its_end(framing: 
         assert caught.value.algorithm == "sha-256"
 
 
+async def test_a_redirection_that_leads_nowhere_is_read_and_checked() -> None:
+    """Without a Location it is the answer, whatever its status says."""
+    script = once(response(302, CONTENT, [digest(b"?", "Content-Digest")]))
+    async with raw_server(script) as server, ClientSession(verify_digest=True) as session:
+        reply = await session.get(server.url())
+        with pytest.raises(DigestMismatchError):
+            await reply.read()
+
+
 async def test_a_digest_in_the_trailer_section_counts() -> None:
     """RFC 9530 section 2: it may be known only when the content was sent."""
 

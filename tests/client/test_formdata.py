@@ -157,3 +157,9 @@ def test_an_unknown_charset_is_refused_at_once() -> None:
 def test_a_form_shows_its_kind_and_nothing_of_its_content() -> None:
     assert repr(FormData({"password": "secret"})) == "<FormData url-encoded, 1 fields>"
     assert repr(FormData({"a": b""})) == "<FormData multipart, 1 fields>"
+
+
+@pytest.mark.parametrize("charset", ["utf-8\r\n", "utf 8", "utf-16", "utf-7", "unicode_escape\n", "hz"])
+def test_a_charset_that_no_server_could_read_is_refused(charset: str) -> None:
+    with pytest.raises(ValueError, match="charset"):
+        FormData(charset=charset)

@@ -18,6 +18,7 @@ from fetchd.client import ClientSession, FormData, StreamReader
 from fetchd.client.bodies import Body, BytesBody, as_body
 from fetchd.client.exceptions import ClientPayloadError, RedirectError
 from fetchd.client.limits import COALESCE_BYTES
+from fetchd.client.multipart import multipart_body
 from tests.support.raw_server import RawConnection, raw_server, reply_with, response
 
 LARGE = bytes(range(256)) * (COALESCE_BYTES // 128)
@@ -315,3 +316,25 @@ async def test_a_file_that_shrinks_under_the_upload_breaks_it(tmp_path: Path, no
         with path.open("rb") as file, pytest.raises(ClientPayloadError, match="the form field 'f' gave 0 octets"):
             await session.post(server.url(), data=[("i", shrinking()), ("f", file)])
     assert not server.requests
+
+
+# Nothing of the caller's writes into the head of a part
+
+
+@pytest.mark.parametrize("filename", ["data:text/x\r\nInjected: 1,", "data:text/html;x=1,a.csv", "data:,x"])
+def test_a_file_name_that_reads_like_a_url_gives_its_part_no_type(filename: str) -> None:
+    form = FormData()
+    form.add_field("f", b"x", filename=filename)
+    body = multipart_body(form)
+    assert isinstance(body, BytesBody)
+    head = body.data.partition(b"\r\n\r\n")[0]
+    assert head.count(b"\r\n") == 2
+    assert b"Injected: 1" not in head.splitlines()
+    assert head.splitlines()[2].startswith((b"Content-Type: application/octet-stream", b"Content-Type: text/csv"))
+
+
+def test_a_charset_that_writes_a_name_with_escapes_is_refused() -> None:
+    form = FormData(charset="iso-2022-jp")
+    form.add_field("\u3042", b"x")
+    with pytest.raises(ValueError, match="with control octets"):
+        multipart_body(form)

@@ -265,10 +265,15 @@ class RawServer:
         return f"{scheme}://{host or address}:{self.port}{path}"
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until *condition* holds; looked at whenever a connection or a request comes or goes."""
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
+        """Wait until *condition* holds; looked at whenever a connection or a request comes or goes.
+
+        Raises:
+            TimeoutError: It did not within 15 s.
+        """
+        async with asyncio.timeout(15):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
 
     async def stop_listening(self) -> None:
         """Refuse connections from now on; those that are open go on."""
