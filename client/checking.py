@@ -13,7 +13,6 @@ from .codings import BoundedDecoder, CountingDecoder, Decoder
 from .digests import Announced, Hashes, announced
 from .exchange import Exchange
 from .framing import Framing
-from .limits import REDIRECT_STATUSES
 
 __all__ = ["CheckedExchange"]
 
@@ -62,10 +61,8 @@ class CheckedExchange(Exchange):
         super()._begin_message(version)
         message = self.message
         assert message is not None, "it has just begun"
-        if not self._algorithms or message.framing is Framing.NONE:
+        if not self._algorithms or message.framing is Framing.NONE or self._is_followed():
             return
-        if self._follows and self.status in REDIRECT_STATUSES and "Location" in self.fields:
-            return  # it is followed: nobody reads its content
         digests = announced(self.fields, method=self.method, status=self.status, algorithms=self._algorithms)
         if digests:
             hashes = Hashes(digest.algorithm for digest in digests)

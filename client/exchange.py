@@ -555,8 +555,14 @@ class Exchange:
         if message.framing is Framing.NONE:
             self.is_ended = True
 
+    def _is_followed(self) -> bool:
+        """Whether the response only leads elsewhere: nobody reads its content, and nobody's octets are decoded for it."""
+        if not self._follows or self.status not in REDIRECT_STATUSES:
+            return False
+        return any(name.lower() == b"location" for name, _ in self.fields)
+
     def _choose_decoder(self, codings: str) -> Decoder | None:
-        if self._follows and self.status in REDIRECT_STATUSES and any(n.lower() == b"location" for n, _ in self.fields):
+        if self._is_followed():
             return None
         try:
             decoder = decoder_for(codings)

@@ -155,13 +155,11 @@ class FormData:
 
 
 def _check_charset(charset: str) -> None:
-    """Refuses a name that is no token (Python takes "utf-8\\r\\n" for UTF-8), and charsets that ASCII is not a part of."""
+    """Refuse what is no token (Python takes "utf-8\\r\\n" for UTF-8), and charsets without ASCII."""
     if _TOKEN.fullmatch(charset) is None:
         raise ValueError(f"charset {charset!r} is not the name of one")
     if _ASCII.encode(charset) != _ASCII.encode("ascii"):
-        raise ValueError(
-            f"charset {charset!r} does not write ASCII as ASCII, and a form cannot be sent in it; use utf-8"
-        )
+        raise ValueError(f"charset {charset!r} does not write ASCII as ASCII, as a form must; use utf-8")
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -80,6 +80,19 @@ async def test_content_that_is_not_as_announced_is_an_error_at_its_end(framing: 
         assert caught.value.algorithm == "sha-256"
 
 
+async def test_a_redirection_that_is_followed_is_not_checked() -> None:
+    """Nobody reads its content."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            fields = [digest(b"?", "Content-Digest"), ("Location", "/there")]
+            await conn.send(response(200, b"there") if asked.target == "/there" else response(302, CONTENT, fields))
+
+    async with raw_server(script) as server, ClientSession(verify_digest=True) as session:
+        reply = await session.get(server.url())
+        assert await reply.read() == b"there"
+
+
 async def test_a_redirection_that_leads_nowhere_is_read_and_checked() -> None:
     """Without a Location it is the answer, whatever its status says."""
     script = once(response(302, CONTENT, [digest(b"?", "Content-Digest")]))
