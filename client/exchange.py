@@ -556,7 +556,7 @@ class Exchange:
             self.is_ended = True
 
     def _is_followed(self) -> bool:
-        """Whether the response only leads elsewhere: nobody reads its content, and nobody's octets are decoded for it."""
+        """Whether the response only leads elsewhere: nobody reads its content, and it is not decoded."""
         if not self._follows or self.status not in REDIRECT_STATUSES:
             return False
         return any(name.lower() == b"location" for name, _ in self.fields)
