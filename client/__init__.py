@@ -12,12 +12,13 @@ from .addresses import AddressPolicy, is_public_address
 from .auth import BasicAuth, BearerAuth, DigestAuth
 from .connectors import BaseConnector, TCPConnector, UnixConnector
 from .cookies import Cookie, CookieJar, DummyCookieJar
+from .dispositions import ContentDisposition
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
 from .formdata import FormData
 from .options import RequestOptions
 from .proxy_connector import ProxyConnector
 from .resolver import CachingResolver, Resolver, ThreadedResolver
-from .response import ClientResponse
+from .response import ClientResponse, RequestInfo
 from .session import ClientSession, request
 from .streams import StreamReader
 from .timeouts import ClientTimeout, Timeout
@@ -34,6 +35,7 @@ __all__ = [
     "ClientResponse",
     "ClientSession",
     "ClientTimeout",
+    "ContentDisposition",
     "Cookie",
     "CookieJar",
     "DigestAuth",
@@ -41,6 +43,7 @@ __all__ = [
     "Fingerprint",
     "FormData",
     "ProxyConnector",
+    "RequestInfo",
     "RequestOptions",
     "Resolver",
     "StreamReader",

@@ -48,6 +48,12 @@ class CheckedExchange(Exchange):
         """See ``Exchange``."""
         return () if self._verifier is None else self._verifier.verified
 
+    @property
+    def changes_length(self) -> bool:
+        """See ``Exchange``; to hash is to change nothing."""
+        verifier = self._verifier
+        return super().changes_length if verifier is None else verifier.is_decoding
+
     def _receive_ordinary(self, data: bytes) -> bool:
         # The short way gives the content away unseen.
         return not self._algorithms and super()._receive_ordinary(data)
@@ -100,6 +106,11 @@ class _Verifier:
         self._held = b""
         self._offset = 0
         self.verified: tuple[str, ...] = ()
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether there is a coding to be removed."""
+        return self._inner is not None
 
     @property
     def has_pending(self) -> bool:

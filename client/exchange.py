@@ -524,6 +524,11 @@ class Exchange:
         else:
             self._coded.append(data)
 
+    def on_chunk_complete(self) -> None:
+        """A chunk has ended, which only tells something to a reader of the octets as they came."""
+        if self._decoder is None and not self.is_ended:
+            (self._buffer or self.body).end_chunk()
+
     def on_message_complete(self) -> None:
         if self._is_interim:
             self._is_interim = False
@@ -582,6 +587,11 @@ class Exchange:
     @property
     def is_decoded(self) -> bool:
         """Whether a content coding is removed, or a digest verified: the reader's octets pass through a decoder."""
+        return self._decoder is not None
+
+    @property
+    def changes_length(self) -> bool:
+        """Whether the reader gets other octets than came: a content coding is removed."""
         return self._decoder is not None
 
     def _end_message(self) -> None:

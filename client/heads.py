@@ -29,6 +29,7 @@ __all__ = [
     "merge_fields",
     "request_head",
     "serialize_fields",
+    "split_head",
 ]
 
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -137,3 +138,9 @@ def request_head(method: str, target: str, origin: Origin, fields: CIMultiDict[s
         origin = origin._replace(host_field=host[-1])
     # Values beyond ASCII go out as UTF-8, as browsers and aiohttp do; RFC 9110 section 5.5 leaves them opaque.
     return f"{method} {target}{serialize_fields(origin, fields.items())}".encode()
+
+
+def split_head(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Names and values of the fields of a request *head* that was made here; what follows the head is not looked at."""
+    lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    return [(name, value[1:]) for name, _, value in (line.partition(b":") for line in lines)]

@@ -126,14 +126,17 @@ class Hops:
             options.get("verify_digest", session._verify_digest),
         )
 
-    async def run(self, exchange: Exchange | None) -> ClientResponse:
-        """Go from hop to hop until a response is final; *exchange* is the first hop when it was made already."""
+    async def run(self, exchange: Exchange | None, head: bytes = b"") -> ClientResponse:
+        """Go from hop to hop until a response is final; *exchange*, of *head*, is the first hop if it was made."""
+        self._head = head
         session = self._session
         while True:
             if exchange is None:
                 exchange = await self._hop()
             response = ClientResponse(exchange, self._url)
             response.history = tuple(self._history)
+            response._request_head = self._head
+            response._resolve_charset = session._resolve_charset
             if exchange.message is not None and exchange.message.sets_cookies:
                 session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
             redirect = self._decide(response)
@@ -218,7 +221,7 @@ class Hops:
         body = self._body
         if "Expect" in fields:
             return await self._send_when_wanted(route, target, fields)
-        head = request_head(self._method, target, route.origin, fields, body)
+        head = self._head = request_head(self._method, target, route.origin, fields, body)
         if isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
             head, body = head + body.data, None
         return await self._session._perform(route, self._method, head, body, self._plan)
@@ -235,7 +238,7 @@ class Hops:
                 del fields["Expect"]
                 return await self._send(route, target, fields)
             expects = False
-        head = request_head(self._method, target, route.origin, fields, body)
+        head = self._head = request_head(self._method, target, route.origin, fields, body)
         exchange = await self._session._perform(route, self._method, head, body, self._plan._replace(expects=expects))
         continued = exchange.continued
         if exchange.status != 417 or continued is None or continued.is_set():

@@ -12,17 +12,20 @@ import json as json_module
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
 from .connection import Connection
 from .cookie_syntax import simple_cookies
+from .dispositions import ContentDisposition, parse_disposition
 from .exceptions import ClientResponseError, ContentTypeError, StreamConsumedError
 from .exchange import Exchange
 from .framing import Framing
+from .heads import split_head
 from .limits import MAX_DRAIN_BYTES
 from .mediatypes import charset_of, codec_for, media_type_of
+from .redirects import resolve_reference
 from .saving import FileWriter, move_rest
 from .streams import StreamReader
 from .urls import without_userinfo
@@ -32,10 +35,29 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
-__all__ = ["ClientResponse"]
+__all__ = ["ClientResponse", "RequestInfo"]
 
 # How long the rest of a content that nobody wants is awaited; a new connection costs less than this on most networks.
 _DRAIN_S = 0.5
+
+
+class RequestInfo(NamedTuple):
+    """A request as it was sent.
+
+    Attributes:
+        url: Its URL.
+        method: In upper case.
+        headers: Fields as they were sent, in order; credentials and cookies are among them.
+        real_url: The same as ``url``.
+    """
+
+    url: URL
+    method: str
+    headers: CIMultiDictProxy[str]
+    real_url: URL
+
+    def __repr__(self) -> str:
+        return f"<RequestInfo {self.method} {without_userinfo(str(self.url))}>"  # fields may be secret
 
 
 class _Guard:
@@ -76,6 +98,9 @@ class ClientResponse:
     _is_claimed = False
     _guard: _Guard | None = None  # None when the message has come whole: dropping such a response costs nobody anything
     history: tuple[ClientResponse, ...] = ()
+    # Set by who makes it: the head of the request as sent, and what is asked for a charset that nobody tells.
+    _request_head = b""
+    _resolve_charset: Callable[[ClientResponse, bytes], str] | None = None
 
     def __init__(self, exchange: Exchange, url: str) -> None:
         self._exchange = exchange
@@ -157,10 +182,24 @@ class ClientResponse:
     def url(self) -> URL:
         """The URL that was requested, its octets as they were sent, fragment included."""
         if self._url is None:
-            from yarl import URL  # most responses are never asked
-
-            self._url = URL(self._url_text, encoded=True)
+            self._url = _url_of(self._url_text)
         return self._url
+
+    @property
+    def real_url(self) -> URL:
+        """The same as ``url``, which here has its fragment as well."""
+        return self.url
+
+    @property
+    def host(self) -> str | None:
+        """Host of ``url``, lower-case, an IPv6 address without brackets."""
+        return self.url.host
+
+    @property
+    def request_info(self) -> RequestInfo:
+        """The request that was answered, as it was sent last: after redirections, with credentials and cookies."""
+        fields = split_head(self._request_head)
+        return RequestInfo(self.url, self.method, _decoded(fields), self.url)
 
     @property
     def cookies(self) -> SimpleCookie:
@@ -189,6 +228,34 @@ class ClientResponse:
         """The charset parameter of Content-Type, lower-case; None without."""
         return charset_of(self.headers.get("Content-Type", ""))
 
+    @property
+    def links(self) -> MultiDictProxy[MultiDictProxy[str | URL]]:
+        """Link fields (RFC 8288) by relation type, lower-case; by the URL for a link without one.
+
+        Each is a mapping of its parameters, and ``url``: the target, resolved against the URL of the response, of which
+        no octet is changed. One with several relation types stands under each; what is no URL is left out.
+        """
+        from .weblinks import parse_links  # most responses are never asked
+
+        found: MultiDict[MultiDictProxy[str | URL]] = MultiDict()
+        for link in parse_links(self.headers.getall("Link", ())):
+            try:
+                url = _url_of(resolve_reference(self._url_text, link.target))
+            except ValueError:
+                continue
+            entry: MultiDict[str | URL] = MultiDict([*link.parameters, ("url", url)])
+            for relation in link.relations or (str(url),):
+                found.add(relation, MultiDictProxy(entry))
+        return MultiDictProxy(found)
+
+    @property
+    def content_disposition(self) -> ContentDisposition | None:
+        """What Content-Disposition says (RFC 6266); None without one, or when it says nothing sensible."""
+        value = self.headers.get("Content-Disposition")
+        if value is None:
+            return None
+        return parse_disposition(value)
+
     def raise_for_status(self) -> None:
         """Raise for a status of 400 and above, closing the response.
 
@@ -212,7 +279,7 @@ class ClientResponse:
         """The content as a stream."""
         if self._content is None:
             message = self._exchange.message
-            length = None if message is None or self._exchange.is_decoded else message.length
+            length = None if message is None or self._exchange.changes_length else message.length
             if message is not None and message.framing is Framing.NONE:
                 length = 0
             buffer = self._exchange.body
@@ -267,17 +334,38 @@ class ClientResponse:
         """Read the content as text.
 
         Args:
-            encoding: Default: the charset of Content-Type, else a byte-order mark, else UTF-8.
+            encoding: Default: see ``get_encoding``.
             errors: As for ``bytes.decode``.
 
         Raises:
             UnicodeDecodeError, LookupError: The octets are not in that encoding, or it is unknown.
         """
         body = await self.read()
-        if not encoding:
-            charset = self.charset
-            encoding = (_bom_encoding(body) or "utf-8") if charset is None else codec_for(charset)
-        return body.decode(encoding, errors)
+        return body.decode(encoding or self.get_encoding(), errors)
+
+    def get_encoding(self) -> str:
+        """What ``text`` decodes by: the charset of Content-Type, else a byte-order mark, else what the session's
+        ``fallback_charset_resolver`` says, else UTF-8. That resolver is asked about a charset that is unknown, too, and
+        never about JSON.
+
+        Raises:
+            RuntimeError: The content was not read, and Content-Type does not tell.
+            LookupError: The charset is unknown and there is no resolver.
+        """
+        charset, resolve, body = self.charset, self._resolve_charset, self._body
+        if charset is not None:
+            try:
+                return codec_for(charset)
+            except LookupError:
+                if resolve is None:
+                    raise
+        if body is None:
+            raise RuntimeError("Content-Type has no charset that is known, and the content was not read: read() it")
+        found = _bom_encoding(body)
+        if found is None:
+            # JSON is UTF-8 (RFC 8259 section 8.1).
+            found = "utf-8" if resolve is None or self._is_type("application/json") else resolve(self, body)
+        return found
 
     async def json(
         self,
@@ -418,6 +506,12 @@ def _twin(exc: BaseException) -> BaseException:
         return exc
     twin.__cause__ = exc.__cause__
     return twin
+
+
+def _url_of(text: str) -> URL:
+    from yarl import URL  # most responses are never asked
+
+    return URL(text, encoded=True)
 
 
 def _decoded(fields: list[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Collection, Coroutine, Generator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
@@ -139,6 +139,9 @@ class ClientSession:
             default False.
         proxy: URL of the proxy that all requests go through; default None. See ``ProxyConnector``.
         proxy_auth: Credentials for it, in place of those in its URL.
+        fallback_charset_resolver: Asked for the encoding of a text, with the response and its content, when neither
+            Content-Type nor a byte-order mark tells one that is known; a detector of charsets, for one. Default None:
+            UTF-8.
 
     Raises:
         ValueError: Fields with control characters, a digest algorithm that is not known.
@@ -164,6 +167,7 @@ class ClientSession:
         trust_env: bool = False,
         proxy: str | URL | None = None,
         proxy_auth: Auth | None = None,
+        fallback_charset_resolver: Callable[[ClientResponse, bytes], str] | None = None,
     ) -> None:
         self._base_url = None if base_url is None else str(base_url)
         if self._base_url is not None:
@@ -190,9 +194,11 @@ class ClientSession:
             and self._base_url is None
             and auth is None
             and proxy is None
+            and fallback_charset_resolver is None
             and not trust_env
             and self._connector.goes_direct
         )
+        self._resolve_charset = fallback_charset_resolver
         self._auth = auth
         if auth is not None and "Authorization" in self._fields:
             raise ValueError("auth= and an Authorization field in headers= exclude each other")
@@ -346,9 +352,10 @@ class ClientSession:
                 exchange = await self._perform_fresh(self._connector.route(origin), "GET", head, None, plan)
         message = exchange.message
         if exchange.status in REDIRECT_STATUSES or message is None or message.sets_cookies:
-            context.response = response = await Hops(self, "GET", url, {}).run(exchange)
+            context.response = response = await Hops(self, "GET", url, {}).run(exchange, head)
             return response
         context.response = response = ClientResponse(exchange, url)
+        response._request_head = head
         if self._raise_for_status:
             response.raise_for_status()
         return response

@@ -8,9 +8,11 @@ Lives here: water marks, waking, reading aids. Not here: where the octets come f
 from __future__ import annotations
 
 import asyncio
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from .exceptions import ClientPayloadError, StreamConsumedError
 from .limits import HIGH_WATER_BYTES, LOW_WATER_BYTES, SAVE_BUFFER_BYTES
@@ -18,10 +20,49 @@ from .limits import HIGH_WATER_BYTES, LOW_WATER_BYTES, SAVE_BUFFER_BYTES
 __all__ = ["StreamReader"]
 
 
+# Ends of chunks that are noted before it is looked which of them are passed.
+_CHUNK_ENDS: Final = 1024
+
+
 class Owner(Protocol):
     """Who must be told when a stream is dropped before its end (it holds a socket)."""
 
     def dropped(self) -> None: ...
+
+
+class ChunkEnds:
+    """Where the chunks of a transfer coding end that a reader has before it; a number of eight octets each.
+
+    Nobody may ever ask, so what the reader has passed is thrown away as more is added.
+    """
+
+    __slots__ = ("_limit", "_places")
+
+    def __init__(self) -> None:
+        self._places = array("Q")
+        self._limit = _CHUNK_ENDS
+
+    def add(self, place: int, passed: int) -> None:
+        """Note *place*, behind all before; the reader has taken *passed* octets."""
+        places = self._places
+        if len(places) >= self._limit:
+            del places[: bisect_left(places, passed)]
+            self._limit = max(_CHUNK_ENDS, 2 * len(places))
+        if not places or places[-1] < place:
+            places.append(place)
+
+    def join(self, start: int, end: int) -> None:
+        """Forget the places between *start* and *end*, behind which there are none."""
+        places = self._places
+        is_end = bool(places) and places[-1] == end
+        del places[bisect_right(places, start) :]
+        if is_end and end > start:
+            places.append(end)
+
+    def next(self, after: int) -> int | None:
+        """The first place behind *after*; None when there is none."""
+        at = bisect_right(self._places, after)
+        return self._places[at] if at < len(self._places) else None
 
 
 class Buffer:
@@ -31,6 +72,7 @@ class Buffer:
         chunks: What is held, oldest first; of the first one only what stands from ``offset`` on.
         offset: Octets of the first chunk that were taken; always inside it.
         size: Octets held.
+        total: Octets that were ever fed.
         is_eof: No more will be fed.
         exception: Why the stream broke; raised to the reader once what is held has been taken.
         on_drain: Called when a reader has taken the buffer to the low-water mark; set by a feeder that has paused.
@@ -39,7 +81,9 @@ class Buffer:
 
     # Hot path: class attributes until they change, one of these is made for every response.
     size = 0
+    total = 0
     offset = 0
+    _ends: ChunkEnds | None = None
     is_eof = False
     exception: BaseException | None = None
     waiter: asyncio.Future[None] | None = None
@@ -53,8 +97,19 @@ class Buffer:
         """Add *data*, which must not be empty."""
         self.chunks.append(data)
         self.size += len(data)
+        self.total += len(data)
         if self.waiter is not None and not self.collecting:
             self.wake()
+
+    def end_chunk(self) -> None:
+        """What was fed last ended a chunk of the transfer coding."""
+        if self._ends is None:
+            self._ends = ChunkEnds()
+        self._ends.add(self.total, self.total - self.size)
+
+    def next_end(self, after: int) -> int | None:
+        """The octet, counted from the first that was fed, at which the next chunk behind *after* ends, if it has."""
+        return None if self._ends is None else self._ends.next(after)
 
     def feed_eof(self) -> None:
         """Say that no more will come."""
@@ -156,6 +211,8 @@ class Buffer:
 
     def join_newest(self, count: int) -> None:
         """Make the *count* octets that were fed last, and that nobody has begun to take, one chunk."""
+        if self._ends is not None:
+            self._ends.join(self.total - count, self.total)
         parts: list[bytes] = []
         while count > 0:
             parts.append(self.chunks.pop())
@@ -242,6 +299,11 @@ class StreamReader:
         """Whether the end was reached and all octets were taken."""
         return self._buffer.is_eof and not self._buffer.size
 
+    @property
+    def total_bytes(self) -> int:
+        """Octets that have come so far, read or not; content codings removed."""
+        return self._buffer.total
+
     def exception(self) -> BaseException | None:
         """What broke the stream; None while it is sound."""
         return self._buffer.exception
@@ -277,6 +339,22 @@ class StreamReader:
     async def readany(self) -> bytes:
         """Read what is there, at least one octet; b"" only at the end."""
         return self._buffer.take_all() if await self._fill() else b""
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        """Take up to *n* octets of what is there, with -1 all of it; b"" when nothing is, at the end or before.
+
+        Raises:
+            RuntimeError: A task waits to read.
+            What broke the stream, once nothing is held.
+        """
+        self._started = True
+        buffer = self._buffer
+        buffer.refuse_second_reader()
+        if buffer.size:
+            return buffer.take_all() if n < 0 else buffer.take(n) if n else b""
+        if buffer.exception is not None:
+            raise buffer.exception
+        return b""
 
     async def readexactly(self, n: int) -> bytes:
         """Read exactly *n* octets.
@@ -358,6 +436,30 @@ class StreamReader:
         """Iterate over what is there each time."""
         while await self._fill():
             yield self._buffer.take_all()
+
+    async def iter_chunks(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """Iterate over what is there each time, each with whether a chunk of the transfer coding ends behind it.
+
+        An end that is known only later comes with b"". Tiny chunks that nobody has taken are made one. Chunks are
+        known where the content is chunked and no coding is removed, else all are False. They mean nothing (RFC 9112
+        section 7.1): any proxy may cut them anew.
+        """
+        buffer = self._buffer
+        told = buffer.total - buffer.size
+        while await self._fill():
+            place = buffer.total - buffer.size
+            end = buffer.next_end(max(told, place - 1))
+            if end == place:
+                told = place
+                yield b"", True
+                end = buffer.next_end(place)
+            data = buffer.take(buffer.size if end is None else end - place)
+            is_end = place + len(data) == end
+            if is_end:
+                told = place + len(data)
+            yield data, is_end
+        if buffer.next_end(max(told, buffer.total - 1)) is not None:
+            yield b"", True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Iterate over lines, each with its line feed."""

@@ -134,6 +134,20 @@ async def test_the_digest_is_of_the_coded_content(decode: bool) -> None:
         assert reply.verified_digests == ("Repr-Digest sha-256",)
 
 
+@pytest.mark.parametrize("coded", [True, False])
+async def test_hashing_changes_no_length(coded: bool) -> None:
+    """What is announced of identity content is what the reader will get; of coded content it is not."""
+    body = gzip.compress(CONTENT) if coded else CONTENT
+    fields = [digest(body), *([("Content-Encoding", "gzip")] if coded else [])]
+    async with (
+        raw_server(reply_with(response(200, body, fields))) as server,
+        request("get", server.url(), verify_digest=True) as reply,
+    ):
+        assert reply.content.length == (None if coded else len(CONTENT))
+        assert await reply.content.read() == CONTENT
+        assert reply.content.total_bytes == len(CONTENT)
+
+
 async def test_what_cannot_be_checked_is_let_pass_and_not_called_verified() -> None:
     """A part of the representation, HEAD, no digest, an algorithm that was not asked for."""
 

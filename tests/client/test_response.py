@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import gzip
 import json
 import socket
 import sys
@@ -20,6 +21,7 @@ import uvloop
 from yarl import URL
 
 from fetchd.client import (
+    BasicAuth,
     ClientPayloadError,
     ClientResponse,
     ClientResponseError,
@@ -31,6 +33,7 @@ from fetchd.client import (
 from tests.support.raw_server import RawConnection, RawServer, raw_server, reply_with, response
 
 BOTH_LOOPS = True
+TEXT_1251 = "Привет".encode("windows-1251")
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
@@ -166,7 +169,144 @@ async def test_credentials_are_not_shown() -> None:
         assert "secret" not in str(caught.value)
 
 
+async def test_links_are_told_by_what_they_are() -> None:
+    """RFC 8288: resolved against the URL of the response, all fields together, one with two relations under each."""
+    fields = [
+        ("Link", '</list?page=2>; rel="next LAST"; title="a, b", <#top>; rel=up'),
+        ("Link", "<https://other.example/%2F?a=%27>"),
+        ("Link", "<http://[/>; rel=broken"),
+    ]
+    async with answered(response(fields=fields), path="/list?page=1") as reply:
+        base = reply.url
+        assert list(reply.links) == ["next", "last", "up", "https://other.example/%2F?a=%27"]
+        assert reply.links["next"]["url"] == reply.links["last"]["url"] == URL(f"{base.origin()}/list?page=2")
+        assert reply.links["next"]["title"] == "a, b"
+        assert reply.links["up"]["url"] == URL(f"{base}#top")
+        assert str(reply.links["https://other.example/%2F?a=%27"]["url"]) == "https://other.example/%2F?a=%27"
+    async with answered(response()) as reply:
+        assert len(reply.links) == 0
+
+
+async def test_content_disposition_is_told_with_a_name_that_is_safe() -> None:
+    """RFC 6266; None where there is none, or nothing that can be read."""
+    value = "Attachment; filename=\"../b.txt\"; filename*=UTF-8''%e2%82%ac.txt"
+    async with answered(response(fields=[("Content-Disposition", value)])) as reply:
+        told = reply.content_disposition
+        assert told is not None
+        assert (told.type, told.filename) == ("attachment", "€.txt")
+        assert told.parameters == {"filename": "../b.txt", "filename*": "€.txt"}
+    async with answered(response()) as reply:
+        assert reply.content_disposition is None
+    async with answered(response(fields=[("Content-Disposition", "=")])) as reply:
+        assert reply.content_disposition is None
+
+
+async def test_the_request_that_was_answered_can_be_seen() -> None:
+    """As it was sent: with what the session adds, in order; its ``repr`` shows no field."""
+    async with raw_server(reply_with(response())) as server, ClientSession(headers={"X-A": "é"}) as session:
+        for ask in (
+            session.get(server.url("/a#b")),
+            session.get(server.url("/a#b"), headers=[("X-B", "1"), ("X-B", " 2")], auth=BasicAuth("u", "p")),
+            session.post(server.url("/a#b"), data=b"octets: not a field"),
+        ):
+            async with ask as reply:
+                info = reply.request_info
+                received = server.requests[-1].fields.items()
+                sent = [(name, value.encode().decode("latin-1")) for name, value in info.headers.items()]
+                assert sent == list(received)
+                assert (info.method, info.url, info.real_url) == (reply.method, reply.url, reply.real_url)
+                assert str(info.url).endswith("/a#b")
+                assert "Basic" not in repr(info)
+
+
+async def test_the_request_that_is_seen_is_the_last_one() -> None:
+    """After a redirection, with a GET that went the short way."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            await conn.send(response() if asked.target == "/b" else response(302, fields=[("Location", "/b")]))
+
+    async with raw_server(script) as server, ClientSession() as session, session.get(server.url("/a")) as reply:
+        assert reply.request_info.url.path == "/b"
+        assert reply.request_info.headers["Host"] == f"127.0.0.1:{reply.url.port}"
+        assert reply.history[0].request_info.url.path == "/a"
+        assert reply.history[0].request_info.headers["Accept"] == "*/*"
+
+
+async def test_the_host_and_the_real_url_are_told() -> None:
+    """The names that aiohttp has for them."""
+    async with answered(response(), path="/#x") as reply:
+        assert reply.host == "127.0.0.1"
+        assert reply.real_url is reply.url
+
+
 # The content, whole.
+
+
+@pytest.mark.parametrize(
+    ("octets", "content_type", "asked"),
+    [
+        (TEXT_1251, "text/plain", True),
+        (TEXT_1251, "text/plain; charset=nonsense", True),
+        (TEXT_1251, "text/plain; charset=windows-1251", False),
+        ("Привет".encode("utf-16"), "text/plain", False),
+        ('"Привет"'.encode(), "application/json", False),
+    ],
+    ids=["nothing", "unknown", "charset", "mark", "json"],
+)
+async def test_a_detector_of_charsets_is_asked_when_nobody_tells(octets: bytes, content_type: str, asked: bool) -> None:
+    """``fallback_charset_resolver`` of the session gets response and content."""
+    seen: list[tuple[ClientResponse, bytes]] = []
+
+    def detect(reply: ClientResponse, body: bytes) -> str:
+        seen.append((reply, body))
+        return "windows-1251"
+
+    fields = [("Content-Type", content_type)]
+    async with (
+        raw_server(reply_with(response(body=octets, fields=fields))) as server,
+        ClientSession(fallback_charset_resolver=detect) as session,
+        session.get(server.url()) as reply,
+    ):
+        assert (await reply.text()).strip('"') == "Привет"
+        assert seen == ([(reply, octets)] if asked else [])
+
+
+async def test_the_encoding_is_told_when_it_can_be() -> None:
+    """At once by the charset, by the content when that was read."""
+    async with answered(response(body=b"\xef\xbb\xbfx", fields=[("Content-Type", "text/plain")])) as reply:
+        with pytest.raises(RuntimeError, match="not read"):
+            reply.get_encoding()
+        await reply.read()
+        assert reply.get_encoding() == "utf-8-sig"
+    async with answered(response(fields=[("Content-Type", "text/plain; charset=latin-1")])) as reply:
+        assert reply.get_encoding() == "latin-1"
+
+
+async def test_the_chunks_of_the_transfer_coding_can_be_seen() -> None:
+    """Each with its end, however they come; of coded content they are not known, of other framings there are none."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            if asked.target == "/length":
+                await conn.send(response(body=b"abcde"))
+            elif asked.target == "/gzip":
+                await conn.send(
+                    response(body=gzip.compress(b"abcde"), fields=[("Content-Encoding", "gzip")], framing="chunked")
+                )
+            else:
+                await conn.send(head + b"3\r\nabc\r\n2\r\nde\r\n5\r\nfgh")
+                await conn.send(b"ij\r\n0\r\n\r\n")
+
+    async with raw_server(script) as server, ClientSession() as session:
+        for target, count in (("/", 3), ("/length", 0), ("/gzip", 0)):
+            async with session.get(server.url(target)) as reply:
+                pairs = [pair async for pair in reply.content.iter_chunks()]
+                assert sum(is_end for _, is_end in pairs) == count
+                text = b"".join(data + b"|" * is_end for data, is_end in pairs)
+                assert text == (b"abc|de|fghij|" if count else b"abcde")
+
 
 FRAMINGS = pytest.mark.parametrize("framing", ["length", "chunked", "eof"])
 SIZES = pytest.mark.parametrize("size", [0, 5, 300_000])

@@ -686,3 +686,130 @@ async def test_the_repr_shows_what_is_held_and_how_it_stands() -> None:
     broken = StreamReader()
     broken.set_exception(ClientPayloadError("x"))
     assert repr(broken) == "<StreamReader 0 octets held, ClientPayloadError('x')>"
+
+
+# What aiohttp's users know besides
+
+
+async def test_read_nowait_takes_what_is_there() -> None:
+    """And waits for nothing: b"" when nothing is held, what broke the stream once nothing is."""
+    stream = stream_of([b"abc", b"de"], eof=False)
+    assert stream.read_nowait(0) == b""
+    assert stream.read_nowait(2) == b"ab"
+    assert stream.read_nowait() == b"cde"
+    assert stream.read_nowait() == b""
+    stream.feed_data(b"f")
+    stream.set_exception(ClientPayloadError("broken"))
+    assert stream.read_nowait(5) == b"f"
+    with pytest.raises(ClientPayloadError, match="broken"):
+        stream.read_nowait()
+
+
+async def test_read_nowait_takes_nothing_from_a_task_that_waits() -> None:
+    """As any second reader."""
+    stream = StreamReader()
+    waiting = asyncio.create_task(stream.read(1))
+    await turn()
+    with pytest.raises(RuntimeError, match="two tasks"):
+        stream.read_nowait()
+    stream.feed_data(b"x")
+    assert await waiting == b"x"
+
+
+async def test_total_bytes_counts_what_has_come() -> None:
+    """Read or not."""
+    stream = stream_of([b"abc", b"de"], eof=False)
+    assert stream.total_bytes == 5
+    await stream.readexactly(4)
+    with pytest.raises(ValueError, match="separator"):
+        await stream.readuntil(limit=0)
+    assert stream.total_bytes == 5
+    stream.feed_data(b"f")
+    assert stream.total_bytes == 6
+
+
+async def chunks_of(stream: StreamReader) -> list[tuple[bytes, bool]]:
+    return [pair async for pair in stream.iter_chunks()]
+
+
+async def test_iter_chunks_knows_no_ends_where_there_are_no_chunks() -> None:
+    """What is fed by hand has none."""
+    assert await chunks_of(stream_of([b"abc", b"de"])) == [(b"abc", False), (b"de", False)]
+
+
+@given(chunks=st.lists(CHUNKS.filter(bool), max_size=8))
+def test_iter_chunks_tells_every_end(chunks: list[list[bytes]]) -> None:
+    """However the pieces of a chunk came."""
+
+    async def read() -> None:
+        buffer = Buffer()
+        for pieces in chunks:
+            for piece in pieces:
+                buffer.feed(piece)
+            buffer.end_chunk()
+        buffer.feed_eof()
+        seen = await chunks_of(StreamReader(_buffer=buffer))
+        whole = [b"".join(pieces) for pieces in chunks]
+        for expected in whole:
+            data, is_end = b"", False
+            while not is_end:
+                piece, is_end = seen.pop(0)
+                data += piece
+            assert data == expected
+        assert not seen
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+async def test_chunks_that_were_made_one_have_one_end(has_ended: bool) -> None:
+    """Where the last of them has one; for each of a few octets a number would be kept else."""
+    buffer = Buffer()
+    for data in (b"ab", b"c", b"d", b"e"):
+        buffer.feed(data)
+        if data != b"e" or has_ended:
+            buffer.end_chunk()
+    buffer.join_newest(3)
+    if not has_ended:
+        buffer.end_chunk()
+    buffer.feed_eof()
+    assert await chunks_of(StreamReader(_buffer=buffer)) == [(b"ab", True), (b"cde", True)]
+
+
+async def test_iter_chunks_tells_an_end_that_comes_late_by_an_empty_piece() -> None:
+    """The octets were given when it was not known yet."""
+    buffer = Buffer()
+    chunks = StreamReader(_buffer=buffer).iter_chunks()
+    for data in (b"abc", b"de"):
+        buffer.feed(data)
+        if data == b"de":
+            assert await anext(chunks) == (b"", True)
+        assert await anext(chunks) == (data, False)
+        buffer.end_chunk()
+    buffer.feed_eof()
+    assert [pair async for pair in chunks] == [(b"", True)]
+
+
+async def test_iter_chunks_may_be_mixed_with_other_ways_of_reading() -> None:
+    """Ends that were read past are not told."""
+    buffer = Buffer()
+    for data in (b"abc", b"de", b"fgh", b"i"):
+        buffer.feed(data)
+        buffer.end_chunk()
+    buffer.feed_eof()
+    stream = StreamReader(_buffer=buffer)
+    chunks = stream.iter_chunks()
+    assert await anext(chunks) == (b"abc", True)
+    assert await stream.readexactly(3) == b"def"
+    assert [pair async for pair in chunks] == [(b"gh", True), (b"i", True)]
+
+
+def test_ends_that_are_passed_are_forgotten() -> None:
+    """A content of endless small chunks that nobody asks about takes no memory that grows."""
+    buffer = Buffer()
+    for _ in range(100_000):
+        buffer.feed(b"x")
+        buffer.end_chunk()
+        buffer.take(1)
+    assert buffer._ends is not None
+    assert len(buffer._ends._places) <= 2048

@@ -15,7 +15,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, assert_type
 
-from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from yarl import URL
 
 from fetchd.client import (
@@ -28,6 +28,7 @@ from fetchd.client import (
     ClientResponse,
     ClientResponseError,
     ClientSession,
+    ContentDisposition,
     Cookie,
     CookieJar,
     DigestAuth,
@@ -35,6 +36,7 @@ from fetchd.client import (
     FormData,
     IncompleteMessageError,
     ProxyConnector,
+    RequestInfo,
     RequestOptions,
     Resolver,
     ServerTimeoutError,
@@ -74,6 +76,7 @@ async def a_session() -> None:
         raise_for_status=True,
         auto_decompress=False,
         max_body_bytes=1 << 20,
+        fallback_charset_resolver=lambda reply, body: "utf-8",
     )
     async with session as entered:
         assert_type(entered, ClientSession)
@@ -154,6 +157,13 @@ async def a_response(reply: ClientResponse, path: Path) -> None:
     assert_type(reply.charset, str | None)
     assert_type(reply.history, tuple[ClientResponse, ...])
     assert_type(reply.is_complete, bool)
+    assert_type(reply.real_url, URL)
+    assert_type(reply.host, str | None)
+    assert_type(reply.request_info, RequestInfo)
+    assert_type(reply.request_info.headers, CIMultiDictProxy[str])
+    assert_type(reply.links, MultiDictProxy[MultiDictProxy[str | URL]])
+    assert_type(reply.content_disposition, ContentDisposition | None)
+    assert_type(reply.get_encoding(), str)
     reply.raise_for_status()
     assert_type(await reply.read(), bytes)
     assert_type(await reply.text(), str)
@@ -169,6 +179,12 @@ async def a_response(reply: ClientResponse, path: Path) -> None:
 async def a_stream(content: StreamReader) -> None:
     """Every way of reading."""
     assert_type(content.length, int | None)
+    assert_type(content.total_bytes, int)
+    assert_type(content.read_nowait(), bytes)
+    assert_type(content.read_nowait(10), bytes)
+    async for data, is_end in content.iter_chunks():
+        assert_type(data, bytes)
+        assert_type(is_end, bool)
     assert_type(await content.read(), bytes)
     assert_type(await content.read(10), bytes)
     assert_type(await content.readany(), bytes)
