@@ -11,6 +11,7 @@ import contextlib
 import math
 import socket
 from collections.abc import AsyncIterator, Callable, Hashable
+from functools import partial
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict
@@ -47,6 +48,7 @@ from .routes import Route
 from .timeouts import Timeout
 from .trust import SSL, TLSSettings, TLSWishes, trust_of
 from .urls import Origin
+from .watch import Watch, timed
 
 if TYPE_CHECKING:
     pass
@@ -281,11 +283,17 @@ class BaseConnector:
         waiter = _Waiter(self._loop.create_future())
         self._pool.enqueue(route.key, waiter)
         self._waiters.add(waiter)
+        watch = route.watch
         try:
-            async with _bounded(self._loop, timeout.pool, PoolTimeoutError, timeout, total_at):
-                await waiter.future
+            if watch is not None:
+                await watch.queued_start()
+            with timed(watch, "queued"):
+                async with _bounded(self._loop, timeout.pool, PoolTimeoutError, timeout, total_at):
+                    await waiter.future
             if waiter.granted is None:
                 raise SessionClosedError("the connector was closed while a request waited")
+            if watch is not None:
+                await watch.queued_end()
         except BaseException:
             if waiter.granted is None:
                 self._pool.withdraw(route.key, waiter)
@@ -300,6 +308,9 @@ class BaseConnector:
 
     async def _open(self, route: Route, timeout: Timeout, total_at: float | None) -> Channel:
         assert self._loop is not None, "set by acquire"
+        watch = route.watch
+        if watch is not None:
+            await watch.create_start()
         try:
             if not self._closed:
                 bounded = _bounded(self._loop, timeout.connect, ConnectionTimeoutError, timeout, total_at)
@@ -309,6 +320,8 @@ class BaseConnector:
                         channel = await self._dial_by_all_means(self._loop, route)
                     finally:
                         self._opening.discard(scope)
+                if watch is not None:
+                    await watch.create_end(channel)
                 if not self._closed:
                     return channel
                 channel.close()
@@ -339,7 +352,11 @@ class BaseConnector:
     ) -> Channel:
         """The channel to the end of *route* by a socket that leads there."""
         resumption = None if route.tls is None else self._tls_sessions.of(route.key)
-        return await open_channel(loop, sock, route.tls, route.origin.host, port, resumption)
+        return await open_channel(loop, sock, route.tls, route.origin.host, port, resumption, route.watch)
+
+    def give_back(self, connection: Connection) -> None:
+        """Take back a connection by which nothing was sent since ``take_idle`` or ``acquire`` gave it."""
+        self._released(connection, not connection.is_closed)
 
     # For connections.
 
@@ -511,7 +528,7 @@ class TCPConnector(BaseConnector):
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
         origin, proxy = route.origin, route.proxy
         if proxy is None:
-            sock = await self._connect(origin.host, origin.port)
+            sock = await self._connect(origin.host, origin.port, route.watch)
             return await self._open_channel(loop, sock, route, origin.port)
         from .tunnel import open_by_proxy  # for who has a proxy
 
@@ -519,14 +536,15 @@ class TCPConnector(BaseConnector):
             loop,
             proxy,
             origin,
-            self._connect,
+            partial(self._connect, watch=route.watch),
             self._resolver,
             TLSSettings() if self._tls.pin else self._tls,  # a pin is for origins
             lambda sock: self._open_channel(loop, sock, route, origin.port),
+            route.watch,
         )
 
-    async def _connect(self, host: str, port: int) -> socket.socket:
-        return await connect_tcp(asyncio.get_running_loop(), self._resolver, host, port, self._dial_settings)
+    async def _connect(self, host: str, port: int, watch: Watch | None) -> socket.socket:
+        return await connect_tcp(asyncio.get_running_loop(), self._resolver, host, port, self._dial_settings, watch)
 
 
 def _local_address(host: str, port: int) -> AddrInfo:
@@ -571,7 +589,9 @@ class UnixConnector(BaseConnector):
         self.path = path
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
-        return await self._open_channel(loop, await connect_unix(self.path), route, None)
+        with timed(route.watch, "connect"):
+            sock = await connect_unix(self.path)
+        return await self._open_channel(loop, sock, route, None)
 
     def route(self, origin: Origin, wishes: TLSWishes | None = None, proxy: Proxy | None = None) -> Route:
         """See ``BaseConnector.route``."""

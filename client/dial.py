@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, cast
 
 import aiohappyeyeballs
@@ -29,8 +30,10 @@ from .exceptions import (
 from .nested import NestedSSLSocket
 from .resolver import AddrInfo, Resolver
 from .resumption import Resumption
+from .timings import Phase
 from .tls import TLSChannel
 from .trust import TLSSettings
+from .watch import Watch, timed
 
 __all__ = [
     "CONNECTION_ATTEMPT_DELAY_S",
@@ -85,7 +88,12 @@ _DEFAULTS: Final = DialSettings()
 
 
 async def connect_tcp(
-    loop: asyncio.AbstractEventLoop, resolver: Resolver, host: str, port: int, settings: DialSettings = _DEFAULTS
+    loop: asyncio.AbstractEventLoop,
+    resolver: Resolver,
+    host: str,
+    port: int,
+    settings: DialSettings = _DEFAULTS,
+    watch: Watch | None = None,
 ) -> socket.socket:
     """Open a non-blocking TCP connection to *host*.
 
@@ -95,6 +103,7 @@ async def connect_tcp(
         host: Name or address.
         port: Port.
         settings: How.
+        watch: Who watches; None for nobody.
 
     Raises:
         ClientConnectorDNSError: The name did not resolve.
@@ -102,7 +111,9 @@ async def connect_tcp(
         ClientConnectorError: Every address failed.
     """
     try:
-        addresses = await resolver.resolve(host, port, settings.family)
+        with timed(watch, "dns"):
+            resolve = resolver.resolve if watch is None else partial(watch.resolve, resolver)
+            addresses = await resolve(host, port, settings.family)
     except OSError as exc:
         raise ClientConnectorDNSError(host, port, (exc,)) from exc
     if not addresses:
@@ -110,14 +121,15 @@ async def connect_tcp(
     if settings.allow_address is not None:
         addresses = allowed_addresses(addresses, settings.allow_address, host, port)
     try:
-        sock = await aiohappyeyeballs.start_connection(
-            addresses,
-            local_addr_infos=None if settings.local_address is None else (settings.local_address,),
-            happy_eyeballs_delay=settings.attempt_delay,
-            loop=loop,
-            # Typed for addresses of any kind; it is given those of the list.
-            socket_factory=cast("aiohappyeyeballs.SocketFactoryType | None", _socket_maker(settings)),
-        )
+        with timed(watch, "connect"):
+            sock = await aiohappyeyeballs.start_connection(
+                addresses,
+                local_addr_infos=None if settings.local_address is None else (settings.local_address,),
+                happy_eyeballs_delay=settings.attempt_delay,
+                loop=loop,
+                # Typed for addresses of any kind; it is given those of the list.
+                socket_factory=cast("aiohappyeyeballs.SocketFactoryType | None", _socket_maker(settings)),
+            )
     except (OSError, RuntimeError) as exc:  # uvloop raises RuntimeError for some addresses
         raise ClientConnectorError(host, port, (exc,)) from exc
     try:
@@ -182,6 +194,7 @@ async def open_channel(
     host: str,
     port: int | None,
     resumption: Resumption | None = None,
+    watch: Watch | None = None,
 ) -> Channel:
     """Make a channel of a connected socket, with TLS when *settings* are given. Closes the socket when it fails.
 
@@ -192,6 +205,7 @@ async def open_channel(
         host: Name for SNI and for the certificate, unless the settings have another one.
         port: For messages.
         resumption: Sessions of earlier connections; None to resume none.
+        watch: Who watches; None for nobody.
 
     Raises:
         ServerFingerprintMismatch: The certificate is not the one that was pinned; nothing was sent.
@@ -200,7 +214,8 @@ async def open_channel(
     """
     if settings is None:
         return Channel(loop, sock)
-    return TLSChannel(loop, await open_tls(loop, sock, settings, host, port, resumption), resumption)
+    tls = await open_tls(loop, sock, settings, host, port, resumption, watch)
+    return TLSChannel(loop, tls, resumption)
 
 
 async def open_tls(
@@ -210,13 +225,18 @@ async def open_tls(
     host: str,
     port: int | None,
     resumption: Resumption | None = None,
+    watch: Watch | None = None,
+    phase: Phase = "tls",
 ) -> ssl.SSLSocket | NestedSSLSocket:
     """Speak TLS on a connected socket, or on one that speaks TLS already. Closes the socket when it fails.
 
-    Args and errors are those of ``open_channel``.
+    Args and errors are those of ``open_channel``; *phase* is what its time counts as.
     """
+    if watch is not None:
+        await watch.tls_start(host, port, sock)
     try:
-        tls = await _handshake(loop, sock, settings, host, resumption)
+        with timed(watch, phase):
+            tls = await _handshake(loop, sock, settings, host, resumption)
     except ssl.SSLCertVerificationError as exc:
         raise ClientConnectorCertificateError(host, port, (exc,)) from exc
     except OSError as exc:
@@ -229,6 +249,8 @@ async def open_tls(
         except ServerFingerprintMismatch:
             tls.close()
             raise
+    if watch is not None:
+        await watch.tls_end(host, port, tls)
     return tls
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import warnings
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
@@ -43,6 +43,9 @@ from .limits import (
     REDIRECT_STATUSES,
 )
 from .streams import Buffer
+
+if TYPE_CHECKING:
+    from .timings import Timings
 
 __all__ = ["Exchange", "Transport"]
 
@@ -111,6 +114,7 @@ class Exchange:
         error: Why the exchange failed.
         head_octets: Octets that have come before the head was complete.
         total_at: Loop time by which all must be done; None is no bound.
+        timings: How long its phases took; None when nobody wants to know.
     """
 
     # Hot path: what most exchanges never change are class attributes, so that making one sets few (0.9 us less).
@@ -131,7 +135,9 @@ class Exchange:
     error: BaseException | None = None
     head_octets = 0
     total_at: float | None = None
+    timings: Timings | None = None
     whole: bytes | None = None  # the content, when it came whole with an ordinary head and nobody made a Buffer of it
+    _buffer_class: type[Buffer] = Buffer
     _buffer: Buffer | None = None
     _ordinary: bytes | None = None  # octets of the fields of an ordinary head, not split yet
     _trailers: RawFields | None = None
@@ -207,7 +213,7 @@ class Exchange:
         """Content on its way to the reader."""
         buffer = self._buffer
         if buffer is None:
-            buffer = self._buffer = Buffer()
+            buffer = self._buffer = self._buffer_class()
             if self.whole:
                 buffer.feed(self.whole)
             self.whole = None

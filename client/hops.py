@@ -27,6 +27,7 @@ from .routes import Route
 from .timeouts import Timeout
 from .trust import TLS_OPTIONS, tls_wishes
 from .urls import locate, with_params, without_userinfo
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .session import ClientSession
@@ -66,15 +67,18 @@ class Plan(NamedTuple):
     max_body_bytes: int | None
     exchange: Callable[..., Exchange] = Exchange
     expects: bool = False
+    watch: Watch | None = None
 
 
-def exchange_maker(max_decoded_bytes: int | None, verify_digest: bool | Collection[str]) -> Callable[..., Exchange]:
+def exchange_maker(
+    max_decoded_bytes: int | None, verify_digest: bool | Collection[str], watch: Watch | None = None
+) -> Callable[..., Exchange]:
     """What makes the exchange of a request with these wishes.
 
     Raises:
         ValueError: A digest algorithm that is not known, a bound below 0.
     """
-    if max_decoded_bytes is None and verify_digest is False:
+    if max_decoded_bytes is None and verify_digest is False and watch is None:
         return Exchange
     from .checking import CheckedExchange
     from .digests import algorithms_for
@@ -82,7 +86,11 @@ def exchange_maker(max_decoded_bytes: int | None, verify_digest: bool | Collecti
     if max_decoded_bytes is not None and max_decoded_bytes < 0:
         raise ValueError(f"max_decoded_bytes is {max_decoded_bytes}; expected 0 octets or more, or None")
     algorithms = algorithms_for(verify_digest)
-    return partial(CheckedExchange, max_decoded_bytes=max_decoded_bytes, algorithms=algorithms)
+    if watch is None:
+        return partial(CheckedExchange, max_decoded_bytes=max_decoded_bytes, algorithms=algorithms)
+    from .watched import WatchedExchange
+
+    return partial(WatchedExchange, watch=watch, max_decoded_bytes=max_decoded_bytes, algorithms=algorithms)
 
 
 _CHECKS = frozenset(("max_decoded_bytes", "verify_digest"))
@@ -109,6 +117,8 @@ class Hops:
         timeout = options.get("timeout", session._timeout)
         if not isinstance(timeout, Timeout):
             timeout = Timeout(total=timeout)
+        self._watch = watch = session._watch_for(options)
+        is_unchecked = watch is None and _CHECKS.isdisjoint(options)
         now = asyncio.get_running_loop().time()
         self._plan = Plan(
             timeout,
@@ -116,7 +126,8 @@ class Hops:
             options.get("auto_decompress", session._decode),
             options.get("allow_redirects", True),
             options.get("max_body_bytes", session._max_body_bytes),
-            session._plan.exchange if _CHECKS.isdisjoint(options) else self._exchange_maker(),
+            session._plan.exchange if is_unchecked else self._exchange_maker(),
+            watch=watch,
         )
 
     def _exchange_maker(self) -> Callable[..., Exchange]:
@@ -124,16 +135,34 @@ class Hops:
         return exchange_maker(
             options.get("max_decoded_bytes", session._max_decoded_bytes),
             options.get("verify_digest", session._verify_digest),
+            self._watch,
         )
 
     async def run(self, exchange: Exchange | None, head: bytes = b"") -> ClientResponse:
         """Go from hop to hop until a response is final; *exchange*, of *head*, is the first hop if it was made."""
         self._head = head
-        session = self._session
+        return await (self._run(exchange) if self._watch is None else self._run_watched(self._watch))
+
+    async def _run_watched(self, watch: Watch) -> ClientResponse:
+        watch.at(self._method, self._url, self._fields)
+        await watch.request_start()
+        try:
+            self._fields = merge_fields((), self._fields)  # what a handler has put in is looked at like all the others
+            response = await self._run(None)
+            await watch.request_end(response)
+            return response
+        except GeneratorExit:  # given up by the loop that ran it: nothing can be awaited any more
+            raise
+        except BaseException as exc:
+            await watch.request_exception(exc)
+            raise
+
+    async def _run(self, exchange: Exchange | None) -> ClientResponse:
+        session, watch = self._session, self._watch
         while True:
             if exchange is None:
                 exchange = await self._hop()
-            response = ClientResponse(exchange, self._url)
+            response = self._response(exchange)
             response.history = tuple(self._history)
             response._request_head = self._head
             response._resolve_charset = session._resolve_charset
@@ -145,8 +174,19 @@ class Hops:
                     response.raise_for_status()
                 return response
             exchange = None
+            if watch is not None:
+                await watch.redirected(response)
             await response.release()
             self._follow(redirect, response)
+            if watch is not None:
+                watch.at(self._method, self._url, self._fields)
+
+    def _response(self, exchange: Exchange) -> ClientResponse:
+        if self._watch is None or not self._watch.wants_content:
+            return ClientResponse(exchange, self._url)
+        from .watched import WatchedResponse
+
+        return WatchedResponse(exchange, self._url, self._watch)
 
     async def _hop(self) -> Exchange:
         session = self._session

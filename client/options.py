@@ -51,6 +51,7 @@ class RequestOptions(TypedDict, total=False):
         proxy: URL of the proxy this request goes through; None, or nothing, for the session's.
         proxy_auth: Credentials for it, in place of those in its URL.
         proxy_headers: Further fields for it.
+        trace_request_ctx: What the contexts of the session's ``trace_configs`` are made with; default None.
     """
 
     params: Query | None
@@ -75,3 +76,4 @@ class RequestOptions(TypedDict, total=False):
     proxy: str | URL | None
     proxy_auth: Auth | None
     proxy_headers: Mapping[str, str] | None
+    trace_request_ctx: Any

@@ -371,6 +371,10 @@ class CachingResolver:
         # Each gets an exception of its own: a shared one would collect everyone's traceback.
         raise _fresh(answer) if type(answer) is socket.gaierror else answer
 
+    def knows(self, host: str, family: int = socket.AF_UNSPEC) -> bool:
+        """Whether ``resolve`` would answer for the name *host* at once."""
+        return self._recall((host.lower(), family)) is not None
+
     def clear(self, host: str | None = None) -> None:
         """Forget the answers for *host*, say because none of its addresses works; None: for all."""
         for key in list(self._entries):

@@ -287,8 +287,11 @@ class ClientResponse:
                 buffer.take_all()  # it was read, and is not given a second time
             if self._guard is not None:  # the stream lives on without the response, and takes care itself
                 self._guard.disarm()
-            self._content = StreamReader(length=length, _buffer=buffer, _owner=self._exchange)
+            self._content = self._make_stream(length)
         return self._content
+
+    def _make_stream(self, length: int | None) -> StreamReader:
+        return StreamReader(length=length, _buffer=self._exchange.body, _owner=self._exchange)
 
     def _claim(self) -> None:
         if self._content is not None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .proxies import Proxy
 from .trust import TLSSettings
 from .urls import Origin
+from .watch import Watch
 
 __all__ = ["Route"]
 
@@ -24,12 +25,14 @@ class Route(NamedTuple):
         origin: Where the way ends.
         tls: How TLS is spoken to the origin; None for plain octets.
         proxy: What it goes through; None for nothing.
+        watch: Who watches the request that goes this way, no part of the way itself; None for nobody.
     """
 
     key: Hashable
     origin: Origin
     tls: TLSSettings | None
     proxy: Proxy | None = None
+    watch: Watch | None = None
 
     @property
     def forwarding_proxy(self) -> Proxy | None:

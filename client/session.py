@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
@@ -33,7 +33,9 @@ from .resolver import ThreadedResolver
 from .response import ClientResponse
 from .routes import Route
 from .timeouts import Timeout
+from .tracing import TraceConfig
 from .urls import Origin, locate
+from .watch import Watch
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -142,6 +144,8 @@ class ClientSession:
         fallback_charset_resolver: Asked for the encoding of a text, with the response and its content, when neither
             Content-Type nor a byte-order mark tells one that is known; a detector of charsets, for one. Default None:
             UTF-8.
+        trace_configs: Who is told of what happens to the requests, see ``TraceConfig``; their handlers are frozen.
+            Default None: nobody.
 
     Raises:
         ValueError: Fields with control characters, a digest algorithm that is not known.
@@ -168,6 +172,7 @@ class ClientSession:
         proxy: str | URL | None = None,
         proxy_auth: Auth | None = None,
         fallback_charset_resolver: Callable[[ClientResponse, bytes], str] | None = None,
+        trace_configs: Sequence[TraceConfig] | None = None,
     ) -> None:
         self._base_url = None if base_url is None else str(base_url)
         if self._base_url is not None:
@@ -189,7 +194,8 @@ class ClientSession:
         self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes, maker)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
         self._is_plain = (
-            self._timeout.total is None
+            not trace_configs
+            and self._timeout.total is None
             and maker is Exchange
             and self._base_url is None
             and auth is None
@@ -199,6 +205,9 @@ class ClientSession:
             and self._connector.goes_direct
         )
         self._resolve_charset = fallback_charset_resolver
+        self._trace_configs = tuple(trace_configs or ())
+        for config in self._trace_configs:
+            config.freeze()
         self._auth = auth
         if auth is not None and "Authorization" in self._fields:
             raise ValueError("auth= and an Authorization field in headers= exclude each other")
@@ -307,6 +316,12 @@ class ClientSession:
         context.response = response = await Hops(self, method, str(url), options).run(None)
         return response
 
+    def _watch_for(self, options: RequestOptions) -> Watch | None:
+        """Who watches a request with these options; None for nobody."""
+        if not self._trace_configs:
+            return None
+        return Watch(self, self._trace_configs, options.get("trace_request_ctx"))
+
     def _auth_for(self, origin: Origin) -> Auth | None:
         """The credentials of the netrc file for *origin*, for a request that has none; None without."""
         return None if self._netrc is None else self._netrc.auth_for(origin.host)
@@ -374,15 +389,19 @@ class ClientSession:
         a response has come, only on a connection that had served before, only a body that can be sent again; any
         request of which nothing was sent.
         """
-        connector = self._connector
+        connector, watch = self._connector, plan.watch
+        if watch is not None:
+            watch.begin()
+            route = route._replace(watch=watch)
         connection = connector.take_idle(route.key) or await connector.acquire(route, plan.timeout, plan.total_at)
         is_reused = connection.served > 0
+        sent = body if watch is None else await watch.about_to_send(connector, connection, head, body)
         exchange = plan.exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
         if plan.expects:
             exchange.continued = asyncio.Event()
         try:
-            await connection.perform(exchange, head, body, plan.timeout)
+            await connection.perform(exchange, head, sent, plan.timeout)
             if not is_reused:
                 connector.heed(connection, exchange.field(b"Keep-Alive"))
             return exchange
@@ -397,6 +416,8 @@ class ClientSession:
 
     async def _perform_fresh(self, route: Route, method: str, head: bytes, body: Body | None, plan: Plan) -> Exchange:
         connection = await self._connector.acquire(route, plan.timeout, plan.total_at, fresh=True)
+        if plan.watch is not None:
+            body = await plan.watch.about_to_send(self._connector, connection, head, body)
         exchange = plan.exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
         exchange.total_at = plan.total_at
         if plan.expects:

@@ -29,6 +29,7 @@ from .resolver import Resolver
 from .tls import TLSChannel, is_truncation
 from .trust import TLSSettings
 from .urls import Origin
+from .watch import Watch, timed
 
 __all__ = ["open_by_proxy"]
 
@@ -47,6 +48,7 @@ async def open_by_proxy(
     resolver: Resolver,
     settings: TLSSettings,
     finish: Finish,
+    watch: Watch | None = None,
 ) -> Channel:
     """Open a channel to *origin* by way of *proxy*; to the proxy itself when that forwards requests to the origin.
 
@@ -58,6 +60,7 @@ async def open_by_proxy(
         resolver: Gives addresses where SOCKS wants them.
         settings: How TLS is spoken to an https proxy.
         finish: Makes the channel of a socket that leads to the origin, with TLS if that is spoken there.
+        watch: Who watches; None for nobody.
 
     Raises:
         ClientProxyConnectionError: The proxy cannot be reached.
@@ -65,15 +68,17 @@ async def open_by_proxy(
         ClientConnectorSSLError: A TLS handshake failed, with the proxy or with the origin.
     """
     if proxy.is_socks:
-        sock = await _open_socks(proxy, origin, resolver)
+        with timed(watch, "proxy"):
+            sock = await _open_socks(proxy, origin, resolver)
         return await finish(sock)
     credentials = None if proxy.auth is None else proxy.auth.authorize("CONNECT", _authority(origin), b"")
     for _ in range(_ATTEMPTS):
-        outer = await _reach(loop, proxy, connect, settings)
+        outer = await _reach(loop, proxy, connect, settings, watch)
         if proxy.forwards(origin):
             return TLSChannel(loop, outer) if isinstance(outer, ssl.SSLSocket) else Channel(loop, outer)
         try:
-            reply = await _connect(loop, outer, proxy, origin, credentials)
+            with timed(watch, "proxy"):
+                reply = await _connect(loop, outer, proxy, origin, credentials)
         except BaseException:
             outer.close()
             raise
@@ -91,7 +96,7 @@ async def open_by_proxy(
 
 
 async def _reach(
-    loop: asyncio.AbstractEventLoop, proxy: Proxy, connect: Connect, settings: TLSSettings
+    loop: asyncio.AbstractEventLoop, proxy: Proxy, connect: Connect, settings: TLSSettings, watch: Watch | None
 ) -> socket.socket:
     """A connection to the proxy, in TLS if that is spoken to it."""
     try:
@@ -100,7 +105,7 @@ async def _reach(
         raise ClientProxyConnectionError(proxy.host, proxy.port, exc.attempts) from exc
     if proxy.scheme != "https":
         return sock
-    tls = await open_tls(loop, sock, settings, proxy.host, proxy.port)
+    tls = await open_tls(loop, sock, settings, proxy.host, proxy.port, watch=watch, phase="proxy")
     assert isinstance(tls, ssl.SSLSocket), "made of a plain socket"
     return tls
 

@@ -347,6 +347,18 @@ async def test_proxy_asks_through_it() -> None:
 
 
 @pytest.mark.slow
+async def test_trace_prints_what_happens_to_two_requests() -> None:
+    """The second one finds the connection open."""
+    async with origin_of(File("a", 1000)) as origin:
+        output = await example("trace.py", f"{origin.url}/a")
+    first, _, second = output.partition("200, 1000 octets\n")
+    events = [[line.split()[2] for line in part.splitlines() if " ms " in line] for part in (first, second)]
+    assert events[0][0] == events[1][0] == "request_start"
+    assert "connection_create_end" in events[0]
+    assert "connection_reuseconn" in events[1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", [Manner.LENGTH, Manner.CHUNKED, Manner.TO_EOF])
 async def test_chain_get_into_post_relays_every_octet(manner: Manner) -> None:
     """A length that is announced goes along; without one the upload is chunked."""

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, assert_type
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
@@ -44,6 +45,10 @@ from fetchd.client import (
     TCPConnector,
     ThreadedResolver,
     Timeout,
+    TraceConfig,
+    TraceDnsResolveHostStartParams,
+    TraceRequestEndParams,
+    TraceRequestStartParams,
     UnixConnector,
     client_context,
     request,
@@ -258,6 +263,27 @@ def cookies(jar: CookieJar) -> None:
     for cookie in jar:
         assert_type(cookie, Cookie)
         assert_type(cookie.expiry_time, float | None)
+
+
+async def traces() -> None:
+    """Handlers with what they are given; one of another event is refused."""
+
+    async def begun(session: ClientSession, context: SimpleNamespace, params: TraceRequestStartParams) -> None:
+        assert_type(params.method, str)
+        assert_type(params.url, URL)
+        assert_type(params.headers, CIMultiDict[str])
+
+    async def ended(session: ClientSession, context: Any, params: TraceRequestEndParams) -> None:
+        assert_type(params.response, ClientResponse)
+
+    trace = TraceConfig(trace_config_ctx_factory=SimpleNamespace)
+    trace.on_request_start.append(begun)
+    trace.on_request_end.append(ended)
+    assert_type(trace.on_dns_resolvehost_start.frozen, bool)
+    assert_type(TraceDnsResolveHostStartParams("h").host, str)
+    trace.on_request_end.append(begun)  # type: ignore[arg-type]  # of another event
+    async with ClientSession(trace_configs=[trace]) as session:
+        await session.get("/", trace_request_ctx={"any": "thing"})
 
 
 async def errors(session: ClientSession) -> None:
