@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 from .exceptions import ClientPayloadError, StreamConsumedError
 from .formdata import FormData
 from .limits import FILE_READ_BYTES
+from .mediatypes import codec_for
 from .streams import StreamReader
 
 __all__ = ["Body", "BytesBody", "Data", "as_body", "json_body"]
@@ -35,10 +36,10 @@ class Body(Protocol):
         is_replayable: Whether ``pieces`` may be called again, for a redirection or a retry.
     """
 
+    content_type: str | None
+
     @property
     def length(self) -> int | None: ...
-    @property
-    def content_type(self) -> str | None: ...
     @property
     def is_replayable(self) -> bool: ...
     def pieces(self) -> AsyncGenerator[bytes, None]: ...
@@ -67,7 +68,7 @@ class FileBody:
     reading them through, so they are sent chunked.
     """
 
-    content_type = "application/octet-stream"
+    content_type: str | None = "application/octet-stream"
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -129,7 +130,7 @@ def _length(file: Any, start: int) -> int | None:
 class IterableBody:
     """An asynchronous iterable of octets; used once."""
 
-    content_type = "application/octet-stream"
+    content_type: str | None = "application/octet-stream"
     is_replayable = False
 
     def __init__(self, source: AsyncIterable[bytes], length: int | None = None) -> None:
@@ -169,26 +170,30 @@ class StreamBody(IterableBody):
             self._stream._end_upload()
 
 
-def json_body(value: object, dumps: Callable[[Any], str] = json_module.dumps) -> BytesBody:
+def json_body(value: object, dumps: Callable[[Any], str | bytes] = json_module.dumps) -> BytesBody:
     """*value* as JSON in UTF-8."""
-    return BytesBody(dumps(value).encode(), "application/json")
+    text = dumps(value)
+    return BytesBody(text if isinstance(text, bytes) else text.encode(), "application/json")
 
 
-def as_body(data: Data) -> Body:
+def as_body(data: Data, charset: str | None = None) -> Body:
     """Make *data* a body.
 
     Args:
         data: Octets or text, sent as they are (text as UTF-8); a mapping, pairs or a ``FormData``, sent as a form; a
             file object opened for octets; an asynchronous iterable of octets; a ``StreamReader``.
+        charset: Of a text, when the caller's Content-Type has one; None is UTF-8.
 
     Raises:
         TypeError: Anything else, and a form with values that no form can have.
-        ValueError: A form's content type or charset cannot be sent.
+        ValueError: A form's content type or charset cannot be sent, or *charset* lacks a character.
+        LookupError: *charset* is unknown.
     """
     if isinstance(data, (bytes, bytearray, memoryview)):
         return BytesBody(bytes(data), "application/octet-stream")
     if isinstance(data, str):
-        return BytesBody(data.encode(), "text/plain; charset=utf-8")
+        encoding = "utf-8" if charset is None else codec_for(charset)
+        return BytesBody(data.encode(encoding), "text/plain; charset=utf-8")
     if isinstance(data, StreamReader):
         return StreamBody(data)
     if hasattr(data, "read"):

@@ -26,6 +26,7 @@ __all__ = [
     "check_method",
     "check_value",
     "default_fields",
+    "lowered",
     "merge_fields",
     "request_head",
     "serialize_fields",
@@ -51,6 +52,17 @@ def default_fields() -> tuple[tuple[str, str], ...]:
         ("Accept-Encoding", accept_encoding()),
         ("User-Agent", f"fetchd/{__version__} Python/{_PYTHON}"),
     )
+
+
+def lowered(names: Iterable[str]) -> frozenset[str]:
+    """Names of fields, to be compared.
+
+    Raises:
+        TypeError: A text, which is an iterable of letters.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"skip_auto_headers={names!r}; expected several names, as [{names!r}]")
+    return frozenset(name.lower() for name in names)
 
 
 def check_method(method: str) -> str:

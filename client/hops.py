@@ -7,7 +7,7 @@ cookies (``cookies``), redirections (``redirects``). How one hop is performed is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,8 +17,9 @@ from .auth import Auth
 from .bodies import Body, BytesBody, as_body, json_body
 from .exceptions import RedirectError, TooManyRedirects
 from .exchange import Exchange
-from .heads import check_value, merge_fields, request_head
+from .heads import check_value, lowered, merge_fields, request_head
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
+from .mediatypes import charset_of
 from .options import RequestOptions
 from .proxies import Proxy, parse_proxy
 from .redirects import Redirect, redirect_decision, strip_fields
@@ -94,6 +95,7 @@ def exchange_maker(
 
 
 _CHECKS = frozenset(("max_decoded_bytes", "verify_digest"))
+_SHAPES = frozenset(("compress", "chunked"))
 
 
 class Hops:
@@ -105,9 +107,11 @@ class Hops:
         self._options = options
         params = options.get("params")
         self._url = url if params is None else with_params(url, params)
-        self._fields: CIMultiDict[str] = merge_fields(session._fields.items(), options.get("headers"))
+        skipped = options.get("skip_auto_headers")
+        base = session._fields.items() if skipped is None else session._fields_without(skipped)
+        self._fields: CIMultiDict[str] = merge_fields(base, options.get("headers"))
         self._cookies = dict(options.get("cookies") or {})
-        self._body = _body_of(options)
+        self._body = self._body_of(options, skipped)
         if options.get("expect100"):
             self._fields["Expect"] = "100-continue"
         self._auth = self._auth_of(options)
@@ -129,6 +133,38 @@ class Hops:
             session._plan.exchange if is_unchecked else self._exchange_maker(),
             watch=watch,
         )
+
+    def _body_of(self, options: RequestOptions, skipped: Iterable[str] | None) -> Body | None:
+        data, json = options.get("data"), options.get("json")
+        if data is None and json is None:
+            return None
+        if data is not None and json is not None:
+            raise ValueError("data= and json= exclude each other")
+        session, fields = self._session, self._fields
+        if data is None:
+            body: Body = json_body(json, session._dumps)
+        else:
+            # The caller's Content-Type says how a text is encoded.
+            is_told = isinstance(data, str) and "Content-Type" in fields
+            body = as_body(data, charset_of(fields["Content-Type"]) if is_told else None)
+        if session._skips_type or (skipped is not None and "content-type" in lowered(skipped)):
+            body.content_type = None
+        return body if _SHAPES.isdisjoint(options) else self._shaped(body, options)
+
+    def _shaped(self, body: Body, options: RequestOptions) -> Body:
+        """*body* as ``compress=`` and ``chunked=`` want it."""
+        from .compressing import check_coding, reshaped
+
+        coding = check_coding(options.get("compress"))
+        if coding is not None and "Content-Encoding" in self._fields:
+            raise ValueError("compress= and a Content-Encoding field exclude each other: who sets it compresses")
+        if body.length == 0:
+            coding = None  # an empty content becomes no smaller
+        if coding is not None:
+            self._fields["Content-Encoding"] = coding
+        elif not options.get("chunked"):
+            return body
+        return reshaped(body, coding, chunked=bool(options.get("chunked")))
 
     def _exchange_maker(self) -> Callable[..., Exchange]:
         session, options = self._session, self._options
@@ -350,12 +386,3 @@ def _proxy_of(options: RequestOptions) -> Proxy | None:
     if auth is not None or fields is not None:
         raise ValueError("proxy_auth= and proxy_headers= are for the proxy= of the same request; give that, too")
     return None
-
-
-def _body_of(options: RequestOptions) -> Body | None:
-    data, json = options.get("data"), options.get("json")
-    if data is not None and json is not None:
-        raise ValueError("data= and json= exclude each other")
-    if json is not None:
-        return json_body(json)
-    return None if data is None else as_body(data)

@@ -53,7 +53,7 @@ class MultipartBody:
     def __init__(self, parts: list[Part], boundary: str) -> None:
         self._parts = parts
         self._end = f"--{boundary}--\r\n".encode()
-        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self.content_type: str | None = f"multipart/form-data; boundary={boundary}"
         self.length = self._measure()
 
     def _measure(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -28,6 +28,12 @@ class RequestOptions(TypedDict, total=False):
         cookies: Names and values sent with this request only, redirections within its origin included.
         data: Body: octets, text, a form, a file object, an asynchronous iterable, a ``StreamReader``.
         json: Body: this value as JSON; not together with ``data``.
+        compress: Whether the body is sent with a content coding, streamed: ``"gzip"``, ``"deflate"``, which True stands
+            for, or where the extra ``fetchd[codings]`` is installed ``"br"`` and ``"zstd"``; default False. Not
+            together with a Content-Encoding field. A request without content has none.
+        chunked: Whether a body is sent in chunks (RFC 9112 section 7.1) though its length is known; default False.
+        skip_auto_headers: Names of fields that are not sent unless you or the session give them: Accept,
+            Accept-Encoding, User-Agent, Content-Type; what the session skips is skipped, too.
         expect100: Whether the content waits until the server says that it wants it (Expect: 100-continue, RFC 9110
             section 10.1.1), at most a second; default False, or True with such a field.
         timeout: Bounds of the phases in place of the session's; a number is ``Timeout(total=number)``.
@@ -59,6 +65,9 @@ class RequestOptions(TypedDict, total=False):
     cookies: Mapping[str, str] | None
     data: Data | None
     json: Any
+    compress: bool | str | None
+    chunked: bool | None
+    skip_auto_headers: Iterable[str] | None
     expect100: bool
     timeout: Timeout | float | None
     allow_redirects: bool

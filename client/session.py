@@ -6,9 +6,10 @@ What a request goes through from hop to hop is in ``hops``, where its connection
 from __future__ import annotations
 
 import asyncio
+import json as json_module
 import os
 import warnings
-from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
@@ -22,7 +23,7 @@ from .exceptions import (
     SessionClosedError,
 )
 from .exchange import Exchange
-from .heads import Fields, check_method, default_fields, merge_fields, request_head
+from .heads import Fields, check_method, default_fields, lowered, merge_fields, request_head
 from .hops import Hops, Plan, exchange_maker
 from .limits import REDIRECT_STATUSES
 from .netrc_file import NetrcFile
@@ -46,6 +47,7 @@ __all__ = ["ClientSession", "request"]
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 # Heads made once for each origin; beyond it they are made anew.
 _MAX_TAILS: Final = 1024
+_NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
 class _RequestContext(Coroutine[Any, Any, ClientResponse]):
@@ -146,6 +148,9 @@ class ClientSession:
             UTF-8.
         trace_configs: Who is told of what happens to the requests, see ``TraceConfig``; their handlers are frozen.
             Default None: nobody.
+        skip_auto_headers: Names of fields that are not sent unless you give them: Accept, Accept-Encoding, User-Agent,
+            Content-Type. Host and what the framing needs are always sent. Default None: all are.
+        json_serialize: Makes the text of ``json=``, or its octets in UTF-8; default ``json.dumps``.
 
     Raises:
         ValueError: Fields with control characters, a digest algorithm that is not known.
@@ -173,13 +178,22 @@ class ClientSession:
         proxy_auth: Auth | None = None,
         fallback_charset_resolver: Callable[[ClientResponse, bytes], str] | None = None,
         trace_configs: Sequence[TraceConfig] | None = None,
+        skip_auto_headers: Iterable[str] | None = None,
+        json_serialize: Callable[[Any], str | bytes] = json_module.dumps,
     ) -> None:
         self._base_url = None if base_url is None else str(base_url)
         if self._base_url is not None:
             locate(self._base_url)  # refuses a bad one now
         self._connector = TCPConnector() if connector is None else connector
         self._connector_owner = connector_owner
-        self._fields = merge_fields(default_fields(), headers)
+        skipped = _NO_NAMES if skip_auto_headers is None else lowered(skip_auto_headers)
+        self._skips_type = "content-type" in skipped
+        ours = [field for field in default_fields() if field[0].lower() not in skipped]
+        given = None if headers is None else merge_fields((), headers)
+        self._fields = merge_fields(ours, given)
+        # Names of those of ours that are sent, which a request may do without.
+        self._ours = frozenset(name.lower() for name, _ in ours if given is None or name not in given)
+        self._dumps = json_serialize
         self._jar = CookieJar() if cookie_jar is None else cookie_jar
         if cookies:
             self._jar.update(cookies)
@@ -321,6 +335,11 @@ class ClientSession:
         if not self._trace_configs:
             return None
         return Watch(self, self._trace_configs, options.get("trace_request_ctx"))
+
+    def _fields_without(self, skipped: Iterable[str]) -> list[tuple[str, str]]:
+        """The fields of every request, without those of ours that are *skipped*."""
+        names = self._ours & lowered(skipped)
+        return [field for field in self._fields.items() if field[0].lower() not in names]
 
     def _auth_for(self, origin: Origin) -> Auth | None:
         """The credentials of the netrc file for *origin*, for a request that has none; None without."""

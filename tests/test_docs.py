@@ -132,6 +132,8 @@ def spelled(default: object) -> str:
     """Return *default* as the page writes it."""
     if isinstance(default, Enum):
         return default.name
+    if default is json.dumps:
+        return "json.dumps"
     return "time.time" if default is time.time else repr(default)
 
 

@@ -26,7 +26,7 @@ class Chunked:
     """A body of unknown length."""
 
     length = None
-    content_type = "application/octet-stream"
+    content_type: str | None = "application/octet-stream"
     is_replayable = False
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:

@@ -744,3 +744,69 @@ def test_requests_without_a_session_leave_no_garbage(no_collector: None) -> None
             return count() - before
 
     assert asyncio.run(main()) == 0
+
+
+# What a request is made of.
+
+
+@pytest.mark.parametrize(
+    ("content_type", "octets"),
+    [
+        (None, "Zoë".encode()),
+        ("text/plain", "Zoë".encode()),
+        ("text/plain; charset=ISO-8859-1", b"Zo\xeb"),
+        ('text/csv; charset="utf-16-le"', "Zoë".encode("utf-16-le")),
+    ],
+)
+async def test_a_text_is_encoded_as_its_content_type_says(content_type: str | None, octets: bytes) -> None:
+    """The request's, or the session's; what is sent is what is said."""
+    fields = {} if content_type is None else {"Content-Type": content_type}
+    async with raw_server(echo) as server:
+        for of_session, of_request in ((fields, {}), ({}, fields)):
+            async with (
+                ClientSession(headers=of_session) as session,
+                session.post(server.url(), data="Zoë", headers=of_request) as reply,
+            ):
+                assert await reply.read() == octets
+            assert server.requests[-1].fields["Content-Type"] == (content_type or "text/plain; charset=utf-8")
+
+
+async def test_a_text_that_its_charset_cannot_write_is_a_mistake() -> None:
+    """Told before anything is sent."""
+    async with ClientSession() as session:
+        for charset, error in (("ascii", ValueError), ("nonsense", LookupError), ("punycode", LookupError)):
+            with pytest.raises(error):
+                await session.post(
+                    "http://127.0.0.1:9/", data="Zoë", headers={"Content-Type": f"text/plain; charset={charset}"}
+                )
+
+
+async def test_fields_of_ours_can_be_left_out() -> None:
+    """By the session or the request, in any case; what was given is sent all the same, and so is what framing needs."""
+    async with raw_server(reply_with(response())) as server:
+        async with ClientSession(skip_auto_headers=["user-agent"], headers={"Accept": "a/b"}) as session:
+            async with session.get(server.url()):
+                assert "User-Agent" not in server.requests[-1].fields
+                assert "Accept-Encoding" in server.requests[-1].fields
+            skipped = ("ACCEPT", "Accept-Encoding", "Content-Type", "Host", "Content-Length", "X")
+            async with session.post(server.url(), data=b"x", skip_auto_headers=skipped):
+                assert list(server.requests[-1].fields) == ["Host", "Accept", "Content-Length"]
+            given = {"Accept-Encoding": "br", "User-Agent": "me", "Content-Type": "a/b"}
+            async with session.post(server.url(), data=b"x", headers=given, skip_auto_headers=list(given)):
+                assert {name: server.requests[-1].fields[name] for name in given} == given
+        async with ClientSession(skip_auto_headers={"Content-Type"}) as session, session.post(server.url(), json=1):
+            assert "Content-Type" not in server.requests[-1].fields
+        with pytest.raises(TypeError, match="several names"):
+            ClientSession(skip_auto_headers="User-Agent")
+
+
+@pytest.mark.parametrize("made", ['{"é": 1}', '{"é": 1}'.encode()])
+async def test_json_may_be_made_by_another(made: str | bytes) -> None:
+    """Text or octets, as the faster ones give."""
+    async with (
+        raw_server(echo) as server,
+        ClientSession(json_serialize=lambda value: made) as session,
+        session.post(server.url(), json={"é": 1}) as reply,
+    ):
+        assert await reply.read() == '{"é": 1}'.encode()
+        assert server.requests[0].fields["Content-Type"] == "application/json"

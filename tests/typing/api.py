@@ -82,6 +82,8 @@ async def a_session() -> None:
         auto_decompress=False,
         max_body_bytes=1 << 20,
         fallback_charset_resolver=lambda reply, body: "utf-8",
+        skip_auto_headers=["User-Agent"],
+        json_serialize=repr,
     )
     async with session as entered:
         assert_type(entered, ClientSession)
@@ -105,6 +107,9 @@ async def options(session: ClientSession) -> None:
     await session.get("/", timeout=5, allow_redirects=False, max_redirects=3)
     await session.get("/", timeout=Timeout(connect=1), auto_decompress=False, max_body_bytes=None)
     await session.get("/", ssl=False, server_hostname="h")
+    await session.get("/", skip_auto_headers={"User-Agent"})
+    for compress in (True, "gzip"):
+        await session.post("/", data=b"octets", compress=compress, chunked=True)
     kept: RequestOptions = {"raise_for_status": True, "json": [1]}
     await session.post("/", **kept)
 
@@ -122,6 +127,13 @@ async def bodies(session: ClientSession, path: Path) -> None:
     await session.post("/", data="text")
     await session.post("/", data={"k": "v"})
     await session.post("/", data={"n": 1})
+    mixed: dict[str, object] = {"k": "v", "n": 1}
+    await session.post("/", data=mixed)
+    numbers: dict[str, int] = {"n": 1}
+    await session.post("/", data=numbers)
+    pairs: list[tuple[str, object]] = [("k", "v"), ("n", 1)]
+    await session.post("/", data=pairs)
+    await session.post("/", data={1: "v"})  # type: ignore[arg-type]  # a name is text
     await session.post("/", data=[("k", "v")])
     await session.post("/", data=io.BytesIO())
     await session.post("/", data={"k": "v", "n": 1, "f": io.BytesIO(), "t": ("a.csv", "text"), "u": ("a", b"", "a/b")})

@@ -1,0 +1,143 @@
+"""A body sent otherwise than it is given: with a content coding, or in chunks although its length is known.
+
+Lives here: the engines of ``compress=``, and the body around a body. Not here: codings of a response (``codings``).
+Loaded when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import zlib
+from collections.abc import AsyncGenerator
+from typing import Any, Final, Protocol, cast
+
+from .bodies import Body, BytesBody
+from .brotli_zstd import has_brotli, has_zstd
+from .exceptions import ClientPayloadError
+from .limits import COALESCE_BYTES, COMPRESS_STEP_BYTES, INLINE_COMPRESS_BYTES
+
+__all__ = ["ReshapedBody", "check_coding", "reshaped"]
+
+_ZLIB: Final = {"gzip": 31, "deflate": 15}
+
+
+class _Compressor(Protocol):
+    """What makes coded octets of octets."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+def check_coding(compress: bool | str | None) -> str | None:
+    """The content coding that ``compress=`` asks for; None for none. True is deflate, as in aiohttp.
+
+    Raises:
+        ValueError: It is not known, or the package for it is missing.
+    """
+    if not compress:
+        return None
+    coding = "deflate" if compress is True else compress.lower()
+    if coding in _ZLIB or (coding == "br" and has_brotli()) or (coding == "zstd" and has_zstd()):
+        return coding
+    if coding in ("br", "zstd"):
+        raise ValueError(f"compress={coding!r} needs a package that is missing: pip install 'fetchd[codings]'")
+    raise ValueError(f"compress={compress!r}; expected True, 'gzip', 'deflate', 'br' or 'zstd'")
+
+
+def _compressor(coding: str) -> _Compressor:
+    if coding in _ZLIB:
+        return zlib.compressobj(wbits=_ZLIB[coding])
+    if coding == "br":
+        return _Brotli()
+    if sys.version_info >= (3, 14):
+        from compression.zstd import ZstdCompressor
+    else:
+        from backports.zstd import ZstdCompressor
+    return cast(_Compressor, ZstdCompressor())
+
+
+class _Brotli:
+    """brotli's engine behind the names of zlib's."""
+
+    def __init__(self) -> None:
+        import brotli  # type: ignore[import-untyped]  # it has no types
+
+        # Its default of 11 makes a quarter of a MiB a second, too slow for what is sent once.
+        self._engine: Any = brotli.Compressor(quality=_BROTLI_QUALITY)
+
+    def compress(self, data: bytes, /) -> bytes:
+        """See zlib."""
+        return cast(bytes, self._engine.process(data))
+
+    def flush(self) -> bytes:
+        """See zlib."""
+        return cast(bytes, self._engine.finish())
+
+
+_BROTLI_QUALITY: Final = 5
+
+
+def reshaped(body: Body, coding: str | None, *, chunked: bool) -> Body:
+    """*body* with the content *coding* (None for none), streamed in chunks.
+
+    One that is in memory and small is coded at once, unless it is to be *chunked*, and still travels with its head.
+    """
+    if coding is not None and not chunked and isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
+        engine = _compressor(coding)
+        return BytesBody(engine.compress(body.data) + engine.flush(), body.content_type)
+    return ReshapedBody(body, coding)
+
+
+class ReshapedBody:
+    """The content of another body, of a length that is not told; replayable if that one is.
+
+    Args:
+        body: What is sent.
+        coding: One that ``check_coding`` gave; None for none.
+    """
+
+    length = None
+
+    def __init__(self, body: Body, coding: str | None) -> None:
+        self._body = body
+        self._coding = coding
+        self.content_type = body.content_type
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the other body is."""
+        return self._body.is_replayable
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The octets as they are sent.
+
+        Raises:
+            ClientPayloadError: The other body gave more or fewer octets than its length.
+        """
+        engine = None if self._coding is None else _compressor(self._coding)
+        given, expected = 0, self._body.length
+        async with contextlib.aclosing(self._body.pieces()) as pieces:
+            async for piece in pieces:
+                given += len(piece)
+                if expected is not None and given > expected:
+                    break
+                if engine is None:
+                    yield piece
+                    continue
+                for start in range(0, len(piece), COMPRESS_STEP_BYTES):
+                    if coded := await _step(engine, piece[start : start + COMPRESS_STEP_BYTES]):
+                        yield coded
+        if expected is not None and given != expected:
+            seen = "more" if given > expected else str(given)
+            raise ClientPayloadError(f"the request body gave {seen} octets, announced were {expected}")
+        if engine is not None:
+            yield engine.flush()
+
+
+async def _step(engine: _Compressor, data: bytes) -> bytes:
+    """Compress *data*: here when it is little, else by a worker thread, for 256 KiB take up to 10 ms."""
+    if len(data) <= INLINE_COMPRESS_BYTES:
+        return engine.compress(data)
+    return await asyncio.to_thread(engine.compress, data)
