@@ -11,6 +11,8 @@ import contextlib
 import inspect
 import io
 import json as json_module
+import os
+import stat
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import IO, Any, Protocol
 
@@ -89,6 +91,31 @@ class FileBody:
         """Whether the file can be set back."""
         return self._start is not None
 
+    @property
+    def start(self) -> int:
+        """Where the file stood when it was given; 0 for one that does not tell."""
+        return self._start or 0
+
+    def lend(self) -> int | None:
+        """A descriptor of the file for sendfile(2), the caller's to close; None when the file must be read.
+
+        One of its own: the file may be closed by who gave it as soon as there is a response, and its number be
+        another's then. A file that is more than the standard library's own may give other octets than the system has.
+        """
+        if self._start is None or self.length is None or not _is_plain(self._file):
+            return None
+        self._file.seek(self._start)  # what was written to it and not flushed is flushed
+        fd = os.dup(self._file.fileno())
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        return None
+
+    def passed(self, count: int) -> None:
+        """*count* octets were sent by ``lend``: the file stands behind them, as if they had been read."""
+        with contextlib.suppress(ValueError):  # it may be closed by now
+            self._file.seek(self.start + count)
+
     async def _call(self, method: Callable[..., Any], *args: int) -> Any:
         return await method(*args) if self._is_async else await asyncio.to_thread(method, *args)
 
@@ -108,6 +135,13 @@ class FileBody:
             if left is not None:
                 left -= len(piece)
             yield piece
+
+
+def _is_plain(file: Any) -> bool:
+    """Whether *file* is just what ``open`` gives."""
+    return type(file) is io.FileIO or (
+        type(file) in (io.BufferedReader, io.BufferedRandom) and type(file.raw) is io.FileIO
+    )
 
 
 def _is_untouched(raw: Any) -> bool:

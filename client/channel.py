@@ -15,7 +15,11 @@ import select
 import socket
 from collections.abc import Callable
 
-__all__ = ["Channel", "wait_ready"]
+__all__ = ["Channel", "WriteFailedError", "wait_ready"]
+
+
+class WriteFailedError(Exception):
+    """The socket refused octets of the request; ``__cause__`` is the OSError."""
 
 
 async def wait_ready(loop: asyncio.AbstractEventLoop, fd: int, *, for_writing: bool) -> None:

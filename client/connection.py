@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Hashable
+from functools import partial
 from typing import Final
 
-from .bodies import Body
-from .channel import Channel
+from .bodies import Body, FileBody
+from .channel import Channel, WriteFailedError
 from .exceptions import (
     ClientError,
     ClientOSError,
@@ -31,6 +32,7 @@ from .exceptions import (
 from .exchange import Exchange
 from .limits import CONTINUE_S, LARGE_RECV_BYTES, RECV_BYTES
 from .outbox import Outbox
+from .sendfile import send_file
 from .timeouts import Timeout
 from .tls import is_truncation
 
@@ -41,10 +43,6 @@ __all__ = ["Connection"]
 _WRITE_FAILED_GRACE_S: Final = 5.0
 # Octets sent in one turn of the loop: about a millisecond's worth.
 _SEND_TURN_BYTES: Final = 4_194_304
-
-
-class _WriteFailedError(Exception):
-    """The socket refused octets of the request; ``__cause__`` is the OSError."""
 
 
 class Connection:
@@ -255,9 +253,8 @@ class Connection:
             if body is not None:
                 if exchange.continued is not None:
                     await self._wait_for_continue(exchange.continued)
-                async with contextlib.aclosing(body.pieces()) as pieces:
-                    await self._send_body(exchange, pieces, body.length)
-        except _WriteFailedError as exc:
+                await self._send_content(exchange, body)
+        except WriteFailedError as exc:
             cause = exc.__cause__
             assert isinstance(cause, OSError), "raised from one"
             self._write_failed(exchange, cause)
@@ -297,6 +294,16 @@ class Connection:
         else:
             self._arm_reading(exchange)
 
+    async def _send_content(self, exchange: Exchange, body: Body) -> None:
+        if isinstance(body, FileBody) and body.length and not self._channel.is_tls:
+            sent = await send_file(self._channel, body, partial(self._wait_writable, exchange))
+            if sent is not None:
+                exchange.is_sent = sent == body.length
+                _check_length(sent, body.length)
+                return
+        async with contextlib.aclosing(body.pieces()) as pieces:
+            await self._send_body(exchange, pieces, body.length)
+
     async def _send_body(self, exchange: Exchange, pieces: AsyncGenerator[bytes, None], length: int | None) -> None:
         """Send *pieces*, chunked (RFC 9112 section 7.1) when their length is not known before."""
         sent = 0
@@ -313,9 +320,8 @@ class Connection:
             exchange.is_sent = sent == length  # though the source may need a moment to say that it is at its end
         if length is None:
             await self._send_all(exchange, b"0\r\n\r\n")
-        elif sent != length:
-            seen = "more" if sent > length else str(sent)
-            raise ClientPayloadError(f"the request body gave {seen} octets, announced were {length}")
+        else:
+            _check_length(sent, length)
 
     async def _send_all(self, exchange: Exchange, data: bytes) -> None:
         view = memoryview(data)
@@ -326,7 +332,7 @@ class Connection:
                 await self._wait_writable(exchange)
                 continue
             except OSError as exc:
-                raise _WriteFailedError from exc
+                raise WriteFailedError from exc
             view = view[count:]
             self._sent_in_turn += count
             if self._sent_in_turn >= _SEND_TURN_BYTES:
@@ -496,6 +502,13 @@ class Connection:
             self._broken(exchange, self._write_error)
         else:
             exchange.fail(self._phase(self._bound))
+
+
+def _check_length(sent: int, length: int) -> None:
+    """Refuse a request body of another length than was announced."""
+    if sent != length:
+        seen = "more" if sent > length else str(sent)
+        raise ClientPayloadError(f"the request body gave {seen} octets, announced were {length}")
 
 
 _NO_TIMEOUT: Final = Timeout(connect=None, first_byte=None, idle_read=None, idle_write=None)

@@ -46,6 +46,8 @@ CONTINUE_S: Final = 1.0
 TLS_WRITE_BYTES: Final = 65_536
 # One read of a file that is uploaded.
 FILE_READ_BYTES: Final = 262_144
+# One sendfile(2), after which a worker looks whether it is to end: what a disk reads in a few ms.
+SENDFILE_STEP_BYTES: Final = 1_048_576
 
 # One step of a compressor, a worker's above the smaller size: level 6 of zlib makes about 40 MB a second.
 COMPRESS_STEP_BYTES: Final = 262_144

@@ -25,7 +25,7 @@ import os
 import select
 import stat
 import time
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from .channel import Channel, wait_ready
 from .connection import Connection
@@ -38,10 +38,9 @@ from .limits import (
     SAVE_BUFFER_BYTES,
     SAVE_POLL_MS,
 )
+from .workers import Stop, finished
 
 __all__ = ["CopyingMover", "FileWriter", "Mover", "SplicingMover", "move_rest"]
-
-T = TypeVar("T")
 
 
 class SocketFailedError(Exception):
@@ -150,7 +149,7 @@ class FileWriter:
         elif self._written + len(data) <= INLINE_SAVE_BYTES:
             write_all(self._fd, data)
         else:
-            await _finished(asyncio.get_running_loop().run_in_executor(None, write_all, self._fd, data))
+            await finished(asyncio.get_running_loop().run_in_executor(None, write_all, self._fd, data))
         self._written += len(data)
 
 
@@ -270,39 +269,19 @@ def _move(mover: Mover, limit: int) -> Progress:
     return Progress(moved)
 
 
-class _Stop:
-    """Tells a worker to end its batch."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-
-
 async def _batch(exchange: Exchange, channel: Channel, mover: Mover) -> Progress:
     """Let a worker move what comes, until the socket is dry, 16 MiB are moved, or 50 ms are over."""
-    stop = _Stop()
+    stop = Stop()
     limit = min(exchange.take_over(), SAVE_BATCH_BYTES)
     fd = channel.hold()
     try:
         batch = asyncio.get_running_loop().run_in_executor(None, _work, mover, limit, fd, stop)
-        return await _finished(batch, stop)
+        return await finished(batch, stop)
     finally:
         channel.release()
 
 
-async def _finished(work: asyncio.Future[T], stop: _Stop | None = None) -> T:
-    """Wait for a worker, whatever happens: it uses descriptors that will be closed when this returns or raises."""
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        if stop is not None:
-            stop.is_set = True
-        while not work.done():  # a few ms; a second cancellation changes nothing in that
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait((work,))
-        raise
-
-
-def _work(mover: Mover, limit: int, fd: int, stop: _Stop) -> Progress:
+def _work(mover: Mover, limit: int, fd: int, stop: Stop) -> Progress:
     poller = select.poll()
     poller.register(fd, select.POLLIN)
     ends_at = time.monotonic() + SAVE_BATCH_S
