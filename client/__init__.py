@@ -22,6 +22,7 @@ from .response import ClientResponse, RequestInfo
 from .session import ClientSession, request
 from .streams import StreamReader
 from .timeouts import ClientTimeout, Timeout
+from .timings import Timings
 from .tls import client_context
 from .tracing import (
     TraceConfig,
@@ -71,6 +72,7 @@ __all__ = [
     "TCPConnector",
     "ThreadedResolver",
     "Timeout",
+    "Timings",
     "TraceConfig",
     "TraceConnectionCreateEndParams",
     "TraceConnectionCreateStartParams",

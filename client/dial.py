@@ -111,9 +111,8 @@ async def connect_tcp(
         ClientConnectorError: Every address failed.
     """
     try:
-        with timed(watch, "dns"):
-            resolve = resolver.resolve if watch is None else partial(watch.resolve, resolver)
-            addresses = await resolve(host, port, settings.family)
+        resolve = resolver.resolve if watch is None else partial(watch.resolve, resolver)
+        addresses = await resolve(host, port, settings.family)
     except OSError as exc:
         raise ClientConnectorDNSError(host, port, (exc,)) from exc
     if not addresses:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
+    from .timings import Timings
+
 __all__ = ["ClientResponse", "RequestInfo"]
 
 # How long the rest of a content that nobody wants is awaited; a new connection costs less than this on most networks.
@@ -172,6 +174,11 @@ class ClientResponse:
     def interim(self) -> tuple[tuple[int, CIMultiDictProxy[str]], ...]:
         """Status and fields of each interim response that came before, such as 103 Early Hints (RFC 8297)."""
         return tuple((status, _decoded(fields)) for status, fields in self._exchange.interim)
+
+    @property
+    def timings(self) -> Timings | None:
+        """Seconds that each phase of the request took, for a session with ``timings=True`` or traces; None else."""
+        return self._exchange.timings
 
     @property
     def verified_digests(self) -> tuple[str, ...]:

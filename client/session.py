@@ -151,6 +151,8 @@ class ClientSession:
         skip_auto_headers: Names of fields that are not sent unless you give them: Accept, Accept-Encoding, User-Agent,
             Content-Type. Host and what the framing needs are always sent. Default None: all are.
         json_serialize: Makes the text of ``json=``, or its octets in UTF-8; default ``json.dumps``.
+        timings: Whether each response has ``timings``, as it has with ``trace_configs``; default False,
+            for what is timed does not go the ready way of a plain GET.
 
     Raises:
         ValueError: Fields with control characters, a digest algorithm that is not known.
@@ -180,6 +182,7 @@ class ClientSession:
         trace_configs: Sequence[TraceConfig] | None = None,
         skip_auto_headers: Iterable[str] | None = None,
         json_serialize: Callable[[Any], str | bytes] = json_module.dumps,
+        timings: bool = False,
     ) -> None:
         self._base_url = None if base_url is None else str(base_url)
         if self._base_url is not None:
@@ -208,7 +211,7 @@ class ClientSession:
         self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes, maker)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
         self._is_plain = (
-            not trace_configs
+            not (trace_configs or timings)
             and self._timeout.total is None
             and maker is Exchange
             and self._base_url is None
@@ -219,6 +222,7 @@ class ClientSession:
             and self._connector.goes_direct
         )
         self._resolve_charset = fallback_charset_resolver
+        self._is_watched = bool(trace_configs or timings)
         self._trace_configs = tuple(trace_configs or ())
         for config in self._trace_configs:
             config.freeze()
@@ -332,7 +336,7 @@ class ClientSession:
 
     def _watch_for(self, options: RequestOptions) -> Watch | None:
         """Who watches a request with these options; None for nobody."""
-        if not self._trace_configs:
+        if not self._is_watched:
             return None
         return Watch(self, self._trace_configs, options.get("trace_request_ctx"))
 

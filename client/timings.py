@@ -22,7 +22,8 @@ class Timings:
 
     Attributes:
         queued: The wait for a slot of the connector.
-        dns: The look-up of the name, of the proxy's where there is one; from the cache next to nothing.
+        dns: The look-up of the name, of the proxy's where there is one; next to nothing from the cache, None for an
+            address.
         connect: From the first attempt until TCP, or the Unix socket, is connected.
         proxy: TLS to an https proxy, and until the tunnel is open; all of it for SOCKS.
         tls: The handshake with the origin.

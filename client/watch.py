@@ -94,19 +94,24 @@ class Watch:
 
     async def request_start(self) -> None:
         """The request begins."""
-        await self._tell("on_request_start", tracing.TraceRequestStartParams(*self._where()))
+        if self._traces:
+            await self._tell("on_request_start", tracing.TraceRequestStartParams(*self._where()))
 
     async def request_end(self, response: ClientResponse) -> None:
         """*response* is final."""
-        await self._tell("on_request_end", tracing.TraceRequestEndParams(*self._where(), response), response)
+        if self._traces:
+            await self._tell("on_request_end", tracing.TraceRequestEndParams(*self._where(), response), response)
 
     async def request_exception(self, exc: BaseException) -> None:
         """The request has failed by *exc*."""
-        await self._tell("on_request_exception", tracing.TraceRequestExceptionParams(*self._where(), exc))
+        if self._traces:
+            await self._tell("on_request_exception", tracing.TraceRequestExceptionParams(*self._where(), exc))
 
     async def redirected(self, response: ClientResponse) -> None:
         """*response* leads elsewhere, and is followed."""
-        await self._tell("on_request_redirect", tracing.TraceRequestRedirectParams(*self._where(), response), response)
+        if self._traces:
+            params = tracing.TraceRequestRedirectParams(*self._where(), response)
+            await self._tell("on_request_redirect", params, response)
 
     def begin(self) -> None:
         """The request, or its repetition with credentials, begins anew."""
@@ -183,16 +188,19 @@ class Watch:
 
     async def resolve(self, resolver: Resolver, host: str, port: int, family: int) -> list[AddrInfo]:
         """Ask *resolver*; see ``Resolver.resolve``."""
-        if not self._traces or literal_address(host, port, family) is not None:
+        if literal_address(host, port, family) is not None:
             return await resolver.resolve(host, port, family)
-        if isinstance(resolver, CachingResolver):
-            if resolver.knows(host, family):
-                await self._tell("on_dns_cache_hit", tracing.TraceDnsCacheHitParams(host))
-                return await resolver.resolve(host, port, family)
-            await self._tell("on_dns_cache_miss", tracing.TraceDnsCacheMissParams(host))
-        await self._tell("on_dns_resolvehost_start", tracing.TraceDnsResolveHostStartParams(host))
-        found = await resolver.resolve(host, port, family)
-        await self._tell("on_dns_resolvehost_end", tracing.TraceDnsResolveHostEndParams(host))
+        is_known = isinstance(resolver, CachingResolver) and resolver.knows(host, family)
+        if is_known:
+            await self._tell("on_dns_cache_hit", tracing.TraceDnsCacheHitParams(host))
+        else:
+            if isinstance(resolver, CachingResolver):
+                await self._tell("on_dns_cache_miss", tracing.TraceDnsCacheMissParams(host))
+            await self._tell("on_dns_resolvehost_start", tracing.TraceDnsResolveHostStartParams(host))
+        with self.stopwatch.phase("dns"):
+            found = await resolver.resolve(host, port, family)
+        if not is_known:
+            await self._tell("on_dns_resolvehost_end", tracing.TraceDnsResolveHostEndParams(host))
         return found
 
     async def tls_start(self, host: str, port: int | None, sock: _Closable) -> None:

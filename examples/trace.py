@@ -35,7 +35,9 @@ async def main(url: str) -> None:
         for _ in range(2):
             async with session.get(url) as response:
                 content = await response.read()
-            print(f"{response.status}, {len(content)} octets")
+            timings = response.timings
+            total = 0.0 if timings is None else timings.total or 0.0
+            print(f"{response.status}, {len(content)} octets in {total * 1000:.2f} ms; {timings}")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ from fetchd.client import (
     TCPConnector,
     ThreadedResolver,
     Timeout,
+    Timings,
     TraceConfig,
     TraceDnsResolveHostStartParams,
     TraceRequestEndParams,
@@ -294,8 +295,11 @@ async def traces() -> None:
     assert_type(trace.on_dns_resolvehost_start.frozen, bool)
     assert_type(TraceDnsResolveHostStartParams("h").host, str)
     trace.on_request_end.append(begun)  # type: ignore[arg-type]  # of another event
-    async with ClientSession(trace_configs=[trace]) as session:
-        await session.get("/", trace_request_ctx={"any": "thing"})
+    async with ClientSession(trace_configs=[trace], timings=True) as session:
+        reply = await session.get("/", trace_request_ctx={"any": "thing"})
+        assert_type(reply.timings, Timings | None)
+        if reply.timings is not None:
+            assert_type(reply.timings.first_byte, float | None)
 
 
 async def errors(session: ClientSession) -> None:
