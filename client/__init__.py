@@ -46,6 +46,7 @@ from .tracing import (
     TraceTLSStartParams,
 )
 from .trust import Fingerprint
+from .wire import WireHook
 
 __all__ = [
     *exceptions.__all__,
@@ -93,6 +94,7 @@ __all__ = [
     "TraceTLSEndParams",
     "TraceTLSStartParams",
     "UnixConnector",
+    "WireHook",
     "client_context",
     "is_public_address",
     "request",

@@ -55,6 +55,7 @@ class Channel:
     Attributes:
         fd: The descriptor; -1 once closed.
         is_tls: Whether octets are encrypted on the way, so that no system call can move them to a file.
+        is_tapped: Whether somebody looks at all octets, so that they must go by ``recv`` and ``send``.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Channel:
         "_sock",
         "_write_waiter",
         "fd",
+        "is_tapped",
         "recv",
         "send",
     )
@@ -81,6 +83,7 @@ class Channel:
         self._on_readable: Callable[[], object] | None = None
         self._reading = False
         self._is_held = False
+        self.is_tapped = False
         self._write_waiter: asyncio.Future[None] | None = None
         self._poller = select.poll()
         self._poller.register(self.fd, select.POLLIN)

@@ -129,6 +129,11 @@ class Connection:
         """Whether the socket is closed."""
         return self._channel.fd < 0
 
+    @property
+    def is_tapped(self) -> bool:
+        """Whether somebody looks at all octets, so that no borrower of the channel may move them."""
+        return self._channel.is_tapped
+
     def is_silent(self) -> bool:
         """Whether the connection, which nobody uses, is fit for a request: open, and nothing has come by it."""
         return self._channel.is_silent()
@@ -295,7 +300,7 @@ class Connection:
             self._arm_reading(exchange)
 
     async def _send_content(self, exchange: Exchange, body: Body) -> None:
-        if isinstance(body, FileBody) and body.length and not self._channel.is_tls:
+        if isinstance(body, FileBody) and body.length and not (self._channel.is_tls or self._channel.is_tapped):
             sent = await send_file(self._channel, body, partial(self._wait_writable, exchange))
             if sent is not None:
                 exchange.is_sent = sent == body.length

@@ -49,6 +49,7 @@ from .timeouts import Timeout
 from .trust import SSL, TLSSettings, TLSWishes, trust_of
 from .urls import Origin
 from .watch import Watch, timed
+from .wire import Tap, WireHook
 
 if TYPE_CHECKING:
     pass
@@ -102,6 +103,10 @@ class BaseConnector:
         ssl_context: The same as ``ssl``, for a context.
         share_cookies: Whether what one ``request()`` with this connector is told by Set-Cookie is sent with the next.
             A session has a jar of its own whatever this says. Default False.
+        wire: Called in the loop with direction (``"out"`` or ``"in"``), number of the connection in this process and
+            octets, for all that its connections send and receive: what is inside of TLS, credentials included, CONNECT
+            and its answer too, the handshake of SOCKS not. It takes the short ways from socket to file away. What it
+            raises goes to the exception handler of the loop. Default None.
 
     Raises:
         ValueError: Two of ``ssl``, ``verify_ssl`` and ``ssl_context`` together, or a negative limit.
@@ -126,6 +131,7 @@ class BaseConnector:
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
         share_cookies: bool = False,
+        wire: WireHook | None = None,
     ) -> None:
         trust = trust_of(ssl, verify_ssl, ssl_context)
         if limit < 0 or limit_per_host < 0:
@@ -133,6 +139,7 @@ class BaseConnector:
         self._connections: set[Connection] = set()  # open ones
         self._discard = _discarder(self._connections)
         self._pool: Pool[Connection] = Pool(limit, limit_per_host, self._discard)
+        self._wire = wire
         self._keepalive_timeout = keepalive_timeout
         self._force_close = force_close
         self._tls = TLSSettings(True if trust is None else trust)
@@ -311,6 +318,8 @@ class BaseConnector:
         watch = route.watch
         if watch is not None:
             await watch.create_start()
+        if self._wire is not None:
+            route = route._replace(tap=Tap(self._wire))
         try:
             if not self._closed:
                 bounded = _bounded(self._loop, timeout.connect, ConnectionTimeoutError, timeout, total_at)
@@ -320,6 +329,8 @@ class BaseConnector:
                         channel = await self._dial_by_all_means(self._loop, route)
                     finally:
                         self._opening.discard(scope)
+                if route.tap is not None:
+                    route.tap.attach(channel)
                 if watch is not None:
                     await watch.create_end(channel)
                 if not self._closed:
@@ -443,13 +454,14 @@ class TCPOptions(TypedDict, total=False):
     socket_factory: SocketFactory | None
     happy_eyeballs_delay: float | None
     allow_address: AddressPolicy | None
+    wire: WireHook | None
 
 
 class TCPConnector(BaseConnector):
     """Connections over TCP, pooled and kept alive, with TLS for https.
 
     Args:
-        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies: See
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies, wire: See
             ``BaseConnector``.
         resolver: Names to addresses; default: getaddrinfo in threads of its own. One of your own is asked as it is:
             put it into a ``CachingResolver`` to have its answers remembered.
@@ -490,6 +502,7 @@ class TCPConnector(BaseConnector):
         socket_factory: SocketFactory | None = None,
         happy_eyeballs_delay: float | None = CONNECTION_ATTEMPT_DELAY_S,
         allow_address: AddressPolicy | None = None,
+        wire: WireHook | None = None,
     ) -> None:
         super().__init__(
             limit=limit,
@@ -500,6 +513,7 @@ class TCPConnector(BaseConnector):
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
             share_cookies=share_cookies,
+            wire=wire,
         )
         if ttl_dns_cache is not None and not ttl_dns_cache >= 0:
             raise ValueError(f"ttl_dns_cache={ttl_dns_cache!r}: expected seconds, 0 or above, or None for ever")
@@ -541,6 +555,7 @@ class TCPConnector(BaseConnector):
             TLSSettings() if self._tls.pin else self._tls,  # a pin is for origins
             lambda sock: self._open_channel(loop, sock, route, origin.port),
             route.watch,
+            route.tap,
         )
 
     async def _connect(self, host: str, port: int, watch: Watch | None) -> socket.socket:
@@ -559,7 +574,7 @@ class UnixConnector(BaseConnector):
 
     Args:
         path: The socket.
-        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies: See
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies, wire: See
             ``BaseConnector``.
     """
 
@@ -575,6 +590,7 @@ class UnixConnector(BaseConnector):
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
         share_cookies: bool = False,
+        wire: WireHook | None = None,
     ) -> None:
         super().__init__(
             limit=limit,
@@ -585,6 +601,7 @@ class UnixConnector(BaseConnector):
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
             share_cookies=share_cookies,
+            wire=wire,
         )
         self.path = path
 

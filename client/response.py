@@ -465,7 +465,7 @@ class ClientResponse:
                 await writer.write(data)
                 written += len(data)
             connection = exchange.transport
-            if is_direct and isinstance(connection, Connection):
+            if is_direct and isinstance(connection, Connection) and not connection.is_tapped:
                 written += exchange.take_over()
                 await move_rest(exchange, connection, fd)
                 return written

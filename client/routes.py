@@ -13,6 +13,7 @@ from .proxies import Proxy
 from .trust import TLSSettings
 from .urls import Origin
 from .watch import Watch
+from .wire import Tap
 
 __all__ = ["Route"]
 
@@ -26,6 +27,7 @@ class Route(NamedTuple):
         tls: How TLS is spoken to the origin; None for plain octets.
         proxy: What it goes through; None for nothing.
         watch: Who watches the request that goes this way, no part of the way itself; None for nobody.
+        tap: Who is told of the octets, from a tunnel's first on; no part of the way either; None for nobody.
     """
 
     key: Hashable
@@ -33,6 +35,7 @@ class Route(NamedTuple):
     tls: TLSSettings | None
     proxy: Proxy | None = None
     watch: Watch | None = None
+    tap: Tap | None = None
 
     @property
     def forwarding_proxy(self) -> Proxy | None:

@@ -30,6 +30,7 @@ from .tls import TLSChannel, is_truncation
 from .trust import TLSSettings
 from .urls import Origin
 from .watch import Watch, timed
+from .wire import Tap
 
 __all__ = ["open_by_proxy"]
 
@@ -49,6 +50,7 @@ async def open_by_proxy(
     settings: TLSSettings,
     finish: Finish,
     watch: Watch | None = None,
+    tap: Tap | None = None,
 ) -> Channel:
     """Open a channel to *origin* by way of *proxy*; to the proxy itself when that forwards requests to the origin.
 
@@ -61,6 +63,7 @@ async def open_by_proxy(
         settings: How TLS is spoken to an https proxy.
         finish: Makes the channel of a socket that leads to the origin, with TLS if that is spoken there.
         watch: Who watches; None for nobody.
+        tap: Who is told of what the proxy is asked and says; None for nobody.
 
     Raises:
         ClientProxyConnectionError: The proxy cannot be reached.
@@ -78,7 +81,7 @@ async def open_by_proxy(
             return TLSChannel(loop, outer) if isinstance(outer, ssl.SSLSocket) else Channel(loop, outer)
         try:
             with timed(watch, "proxy"):
-                reply = await _connect(loop, outer, proxy, origin, credentials)
+                reply = await _connect(loop, outer, proxy, connect_head(proxy, origin, credentials), tap)
         except BaseException:
             outer.close()
             raise
@@ -139,14 +142,16 @@ def connect_head(proxy: Proxy, origin: Origin, credentials: str | None) -> bytes
 
 
 async def _connect(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, origin: Origin, credentials: str | None
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, head: bytes, tap: Tap | None
 ) -> Exchange:
     """Ask for a tunnel; the head of the reply. Octets behind it are refused: the origin speaks second."""
     exchange = Exchange("CONNECT")
     try:
-        await _send_all(loop, sock, connect_head(proxy, origin, credentials))
+        await _send_all(loop, sock, head, tap)
         while exchange.message is None and exchange.error is None:
             data = await _receive(loop, sock)
+            if tap is not None:
+                tap.received(data)
             if not data:
                 raise ServerDisconnectedError(f"the proxy {proxy.shown} disconnected", exchange.head_octets)
             exchange.receive(data)
@@ -163,10 +168,13 @@ async def _connect(
     return exchange
 
 
-async def _send_all(loop: asyncio.AbstractEventLoop, sock: socket.socket, data: bytes) -> None:
+async def _send_all(loop: asyncio.AbstractEventLoop, sock: socket.socket, data: bytes, tap: Tap | None) -> None:
     while data:
         try:
-            data = data[sock.send(data) :]
+            count = sock.send(data)
+            if tap is not None:
+                tap.sent(data[:count])
+            data = data[count:]
         except (BlockingIOError, ssl.SSLWantWriteError):
             await wait_ready(loop, sock.fileno(), for_writing=True)
 

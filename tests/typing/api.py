@@ -51,6 +51,7 @@ from fetchd.client import (
     TraceRequestEndParams,
     TraceRequestStartParams,
     UnixConnector,
+    WireHook,
     client_context,
     request,
 )
@@ -228,6 +229,10 @@ class Fixed:
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
 
 
+def seen(direction: str, connection: int, octets: bytes) -> None:
+    """A hook for the octets."""
+
+
 async def connectors(context: ssl.SSLContext, path: Path) -> None:
     """Every argument of each."""
     resolvers: list[Resolver] = [Fixed(), ThreadedResolver(), CachingResolver(Fixed())]
@@ -242,6 +247,7 @@ async def connectors(context: ssl.SSLContext, path: Path) -> None:
         verify_ssl=False,
         family=socket.AF_INET,
         happy_eyeballs_delay=None,
+        wire=seen,
     )
     either: list[BaseConnector] = [tcp, UnixConnector("/run/app.sock", ssl_context=context)]
     for connector in either:
@@ -249,6 +255,8 @@ async def connectors(context: ssl.SSLContext, path: Path) -> None:
         assert_type(connector.idle_count, int)
         assert_type(connector.closed, bool)
         await connector.close()
+    hook: WireHook = seen
+    UnixConnector("/run/app.sock", wire=hook)
     assert_type(client_context(path), ssl.SSLContext)
     assert_type(client_context(certfile=path, keyfile=path, password="x"), ssl.SSLContext)
     for trust in (True, False, context, Fingerprint(bytes(32))):
