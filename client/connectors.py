@@ -152,7 +152,11 @@ class BaseConnector:
         self.cookie_jar: CookieJar | None = CookieJar() if share_cookies else None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'closed' if self._closed else self._pool}>"
+        return f"<{type(self).__name__} {self._shown_way()}{'closed' if self._closed else self._pool}>"
+
+    def _shown_way(self) -> str:
+        """Where its connections go that do not go to origins, and a blank; nothing for others."""
+        return ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -604,6 +608,9 @@ class UnixConnector(BaseConnector):
             wire=wire,
         )
         self.path = path
+
+    def _shown_way(self) -> str:
+        return f"{self.path} "
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, route: Route) -> Channel:
         with timed(route.watch, "connect"):

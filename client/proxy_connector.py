@@ -50,6 +50,9 @@ class ProxyConnector(TCPConnector):
         super().__init__(**options)
         self._proxy = parse_proxy(str(proxy), proxy_auth, proxy_headers)
 
+    def _shown_way(self) -> str:
+        return f"{self.proxy} "
+
     @property
     def proxy(self) -> str:
         """The proxy's URL, without credentials."""

@@ -112,7 +112,18 @@ class ClientResponse:
         self.status = exchange.status
 
     def __repr__(self) -> str:
-        return f"<ClientResponse {self.method} {without_userinfo(self._url_text)} [{self.status} {self.reason}]>"
+        head = f"{self.method} {without_userinfo(self._url_text)} [{self.status} {self.reason}]"
+        return f"<ClientResponse {head}{self._progress()}>"
+
+    def _progress(self) -> str:
+        """How much of the content has come, its codings not removed; nothing once all has."""
+        exchange = self._exchange
+        if exchange.is_ended:
+            return ""
+        message = exchange.message
+        length = None if message is None else message.length
+        came = f" {exchange.received} octets so far" if length is None else f" {exchange.received} of {length} octets"
+        return came if exchange.error is None else f"{came}, failed"
 
     async def __aenter__(self) -> Self:
         return self
