@@ -367,9 +367,11 @@ class Connection:
             self._broken(exchange, exc)
             return
         if data:
-            if len(data) == RECV_BYTES:
-                self._recv_bytes = LARGE_RECV_BYTES
             exchange.receive(data)
+            if len(data) == RECV_BYTES == self._recv_bytes and self._exchange is exchange and not exchange.is_paused:
+                # More is there, most likely: a body of 100 KiB is whole before its reader wakes.
+                self._recv_bytes = LARGE_RECV_BYTES
+                self._readable()
             if self._exchange is exchange:
                 if exchange.message is not None and not exchange.is_paused:
                     self._arm(self._timeout.idle_read, IdleReadTimeoutError)
@@ -428,7 +430,8 @@ class Connection:
             self.close()
             self._on_released(self, False)
             return
-        self._recv_bytes = RECV_BYTES
+        if exchange.received < RECV_BYTES:
+            self._recv_bytes = RECV_BYTES  # else the next response is likely to be as large
         if self._is_lent:
             self._is_lent = False
             self._channel.set_reader(self._readable)

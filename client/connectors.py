@@ -39,6 +39,7 @@ from .exceptions import (
     TotalTimeoutError,
 )
 from .framing import idle_seconds
+from .memory import keep_freed_memory
 from .outbox import Outbox
 from .pool import Grant, Pool
 from .proxies import Proxy
@@ -255,6 +256,7 @@ class BaseConnector:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._outbox = Outbox(self._loop)
+            keep_freed_memory()
             budget = socket_budget()
             if budget is not None:
                 self._pool.lower_limit(budget)

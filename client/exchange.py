@@ -260,19 +260,21 @@ class Exchange:
         self.message = message
         length = message[1]
         assert length is not None, "an ordinary head has one"
-        content = data[len(self.reason) + len(self._ordinary) + _STATUS_LINE_OCTETS :]
-        if len(content) >= length:
-            self._is_leftover = len(content) > length
-            self.whole = content[:length] if self._is_leftover else content
+        start = len(self.reason) + len(self._ordinary) + _STATUS_LINE_OCTETS
+        count = len(data) - start
+        if count >= length:
+            self._is_leftover = count > length
+            self.whole = data[start : start + length]
             self.received = length
             self.is_ended = True
             transport = self._detach()
             if transport is not None:
                 transport.exchange_ended(self, self.is_sent and not self._is_leftover)
         else:
-            self._remaining = length
-            if content:
-                self.on_body(content)
+            self.received = count
+            self._remaining = length - count
+            if count:
+                self.body.feed_from(data, start)
         waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

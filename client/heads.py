@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .bodies import Body
 
 __all__ = [
+    "EXPECT_CONTENT",
     "Fields",
     "check_method",
     "check_value",
@@ -38,7 +39,7 @@ Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 # Methods whose request says that it has no content (RFC 9110 section 8.6: a POST without content sends 0).
-_EXPECT_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
+EXPECT_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
 
 
 _PYTHON: Final = ".".join(str(part) for part in sys.version_info[:3])
@@ -134,7 +135,7 @@ def request_head(method: str, target: str, origin: Origin, fields: CIMultiDict[s
     fields.popall("Content-Length", None)
     fields.popall("Transfer-Encoding", None)
     if body is None:
-        if method in _EXPECT_CONTENT:
+        if method in EXPECT_CONTENT:
             fields["Content-Length"] = "0"
     else:
         if body.content_type is not None:

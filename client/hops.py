@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from multidict import CIMultiDict
 
@@ -33,7 +33,7 @@ from .watch import Watch
 if TYPE_CHECKING:
     from .session import ClientSession
 
-__all__ = ["Hops", "Plan", "exchange_maker"]
+__all__ = ["Hops", "Plan", "content_of", "exchange_maker"]
 
 _CHALLENGING: Final = frozenset((401, 407))
 # Answers in a row: one to the proxy, one to the origin, and one each for a nonce that had become stale.
@@ -135,18 +135,12 @@ class Hops:
         )
 
     def _body_of(self, options: RequestOptions, skipped: Iterable[str] | None) -> Body | None:
-        data, json = options.get("data"), options.get("json")
-        if data is None and json is None:
-            return None
-        if data is not None and json is not None:
-            raise ValueError("data= and json= exclude each other")
         session, fields = self._session, self._fields
-        if data is None:
-            body: Body = json_body(json, session._dumps)
-        else:
-            # The caller's Content-Type says how a text is encoded.
-            is_told = isinstance(data, str) and "Content-Type" in fields
-            body = as_body(data, charset_of(fields["Content-Type"]) if is_told else None)
+        # The caller's Content-Type says how a text is encoded.
+        is_told = isinstance(options.get("data"), str) and "Content-Type" in fields
+        body = content_of(options, session._dumps, charset_of(fields["Content-Type"]) if is_told else None)
+        if body is None:
+            return None
         if session._skips_type or (skipped is not None and "content-type" in lowered(skipped)):
             body.content_type = None
         return body if _SHAPES.isdisjoint(options) else self._shaped(body, options)
@@ -386,3 +380,22 @@ def _proxy_of(options: RequestOptions) -> Proxy | None:
     if auth is not None or fields is not None:
         raise ValueError("proxy_auth= and proxy_headers= are for the proxy= of the same request; give that, too")
     return None
+
+
+def content_of(options: RequestOptions, dumps: Callable[[Any], str | bytes], charset: str | None = None) -> Body | None:
+    """The content that *options* ask for; None for none.
+
+    Args:
+        options: Those of a request.
+        dumps: Makes JSON of ``json=``.
+        charset: Of a text given as ``data=``; None for UTF-8.
+
+    Raises:
+        ValueError, TypeError: It cannot be sent; see ``as_body``.
+    """
+    data, json = options.get("data"), options.get("json")
+    if data is not None and json is not None:
+        raise ValueError("data= and json= exclude each other")
+    if json is not None:
+        return json_body(json, dumps)
+    return None if data is None else as_body(data, charset)

@@ -15,8 +15,8 @@ MAX_FIELDS: Final = 512
 MAX_CHUNKED_OVERHEAD_BYTES: Final = 65_536
 MAX_CHUNKED_OVERHEAD_RATIO: Final = 16
 
-# One recv(). CPython allocates this much for each call and gives the rest back: above 64 KiB the allocator maps and
-# unmaps pages for a response of 1 KiB. A body that keeps filling it is read in the larger size.
+# One recv(). CPython allocates this much for each call and gives the rest back. A body that fills it is read in the
+# larger size, and so is the next response of that connection, until one is below the smaller size.
 RECV_BYTES: Final = 65_536
 LARGE_RECV_BYTES: Final = 262_144
 

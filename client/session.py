@@ -1,4 +1,4 @@
-"""``ClientSession`` and ``request()``: what the user holds, the ready way of a plain GET, one stale retry.
+"""``ClientSession`` and ``request()``: what the user holds, the ready way of a plain request, one stale retry.
 
 What a request goes through from hop to hop is in ``hops``, where its connection comes from in ``connectors``.
 """
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
 from .auth import Auth
-from .bodies import Body
+from .bodies import Body, BytesBody
 from .connectors import BaseConnector, TCPConnector
 from .cookies import CookieJar
 from .exceptions import (
@@ -23,9 +23,9 @@ from .exceptions import (
     SessionClosedError,
 )
 from .exchange import Exchange
-from .heads import Fields, check_method, default_fields, lowered, merge_fields, request_head
-from .hops import Hops, Plan, exchange_maker
-from .limits import REDIRECT_STATUSES
+from .heads import EXPECT_CONTENT, Fields, check_method, default_fields, lowered, merge_fields, request_head
+from .hops import Hops, Plan, content_of, exchange_maker
+from .limits import COALESCE_BYTES, REDIRECT_STATUSES
 from .netrc_file import NetrcFile
 from .options import RequestOptions
 from .proxies import Proxy, environment_proxy, parse_proxy
@@ -45,6 +45,8 @@ __all__ = ["ClientSession", "request"]
 
 # RFC 9110 section 9.2.2: may be sent again when a reused connection turns out to be closed.
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
+# Fields that a session may have and that make its requests anything but ordinary.
+_CONTENT_FIELDS: Final = frozenset(("content-type", "content-length", "transfer-encoding", "expect"))
 # Heads made once for each origin; beyond it they are made anew.
 _MAX_TAILS: Final = 1024
 _NO_NAMES: Final[frozenset[str]] = frozenset()
@@ -60,8 +62,12 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
     __slots__ = ("_coro", "response")
 
     def __init__(self, session: ClientSession, method: str, url: str | URL, options: RequestOptions) -> None:
-        if method == "GET" and not options and session._is_plain and isinstance(url, str):
-            self._coro = session._get_plain(self, url)
+        if (
+            session._is_plain
+            and isinstance(url, str)
+            and (method == "GET" if not options else _has_plain_content(method, options))
+        ):
+            self._coro = session._send_plain(self, method, url, options)
         else:
             self._coro = session._request(self, method, url, options)
         self.response: ClientResponse | None = None
@@ -94,6 +100,13 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
         if response is None or response._exchange.is_ended:
             return _NOTHING_TO_DO
         return response.release()
+
+
+def _has_plain_content(method: str, options: RequestOptions) -> bool:
+    """Whether *options* hold octets, text or JSON as content, and nothing else."""
+    if len(options) != 1 or method not in EXPECT_CONTENT:
+        return False
+    return isinstance(options.get("data"), (bytes, str)) or options.get("json") is not None
 
 
 class _NothingToDo(Coroutine[Any, Any, None]):
@@ -218,8 +231,10 @@ class ClientSession:
             and auth is None
             and proxy is None
             and fallback_charset_resolver is None
+            and not self._skips_type
             and not trust_env
             and self._connector.goes_direct
+            and _CONTENT_FIELDS.isdisjoint(name.lower() for name in self._fields)
         )
         self._resolve_charset = fallback_charset_resolver
         self._is_watched = bool(trace_configs or timings)
@@ -356,8 +371,10 @@ class ClientSession:
         named = environment_proxy(origin, self._environment)
         return None if named is None else parse_proxy(named)
 
-    async def _get_plain(self, context: _RequestContext, url: str) -> ClientResponse:
-        """A GET without anything of its own, whose head is made from ready parts.
+    async def _send_plain(
+        self, context: _RequestContext, method: str, url: str, options: RequestOptions
+    ) -> ClientResponse:
+        """A request without anything of its own but small content, whose head is made from ready parts.
 
         Hot path: one coroutine from the caller to the socket. What turns out to be out of the ordinary (credentials in
         the URL, cookies, a redirection) goes the way of all other requests.
@@ -366,31 +383,38 @@ class ClientSession:
             raise SessionClosedError("the session is closed")
         origin, target = locate(url)
         if self._jar or origin.authorization is not None:
-            return await self._request(context, "GET", url, {})
-        head = f"GET {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
+            return await self._request(context, method, url, options)
+        head = f"{method} {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
+        first, body = head, None
+        if options:
+            body = content_of(options, self._dumps)
+            assert isinstance(body, BytesBody), "_has_plain_content was asked"
+            head = first = _with_fields_of(head, body)
+            if body.length <= COALESCE_BYTES:
+                first, body = head + body.data, None
         plan = self._plan
         connection = self._connector.take_idle(origin.key)
         if connection is None:
-            exchange = await self._perform(self._connector.route(origin), "GET", head, None, plan)
+            exchange = await self._perform(self._connector.route(origin), method, first, body, plan)
         else:
-            exchange = Exchange("GET", decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
-            waiter = connection.begin(exchange, head, None, plan.timeout)
+            exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
+            waiter = connection.begin(exchange, first, body, plan.timeout)
             try:
                 await waiter
                 if exchange.upload is not None:
                     await connection.settle(exchange)
             except BaseException as exc:
-                is_stale = isinstance(exc, (ServerDisconnectedError, ClientOSError)) and not exchange.head_octets
+                can_repeat = isinstance(exc, (ServerDisconnectedError, ClientOSError)) and _can_repeat(exchange, body)
                 connection.give_up(exchange, waiter)
                 if exchange.upload is not None:
                     await connection.settle(exchange)
                 del exchange, waiter  # see Connection.perform
-                if not is_stale:
+                if not can_repeat:
                     raise
-                exchange = await self._perform_fresh(self._connector.route(origin), "GET", head, None, plan)
+                exchange = await self._perform_fresh(self._connector.route(origin), method, first, body, plan)
         message = exchange.message
         if exchange.status in REDIRECT_STATUSES or message is None or message.sets_cookies:
-            context.response = response = await Hops(self, "GET", url, {}).run(exchange, head)
+            context.response = response = await Hops(self, method, url, options).run(exchange, head)
             return response
         context.response = response = ClientResponse(exchange, url)
         response._request_head = head
@@ -429,9 +453,7 @@ class ClientSession:
                 connector.heed(connection, exchange.field(b"Keep-Alive"))
             return exchange
         except (ServerDisconnectedError, ClientOSError):
-            can_repeat = method in _IDEMPOTENT and (body is None or body.is_replayable)
-            can_repeat = can_repeat or exchange.is_unsent
-            if not is_reused or not can_repeat or exchange.head_octets:
+            if not is_reused or not _can_repeat(exchange, body):
                 raise
         finally:
             del exchange  # see Connection.perform
@@ -451,6 +473,19 @@ class ClientSession:
             return exchange
         finally:
             del exchange  # see Connection.perform
+
+
+def _can_repeat(exchange: Exchange, body: Body | None) -> bool:
+    """Whether a request may be sent again that met a closed connection; see ``ClientSession._perform``."""
+    if exchange.head_octets:
+        return False
+    return exchange.is_unsent or (exchange.method in _IDEMPOTENT and (body is None or body.is_replayable))
+
+
+def _with_fields_of(head: bytes, body: BytesBody) -> bytes:
+    """*head*, which says nothing of content, with the fields of that of *body*."""
+    fields = f"Content-Type: {body.content_type}\r\nContent-Length: {body.length}\r\n\r\n"
+    return head[:-2] + fields.encode()
 
 
 def request(

@@ -111,6 +111,12 @@ class Buffer:
         """The octet, counted from the first that was fed, at which the next chunk behind *after* ends, if it has."""
         return None if self._ends is None else self._ends.next(after)
 
+    def feed_from(self, data: bytes, start: int) -> None:
+        """Add the octets of *data* from *start* on, at least one, to a buffer that is new; they are not copied."""
+        self.chunks.append(data)
+        self.offset = start
+        self.size = self.total = len(data) - start
+
     def feed_eof(self) -> None:
         """Say that no more will come."""
         self.is_eof = True
@@ -161,10 +167,14 @@ class Buffer:
     def take_all(self) -> bytes:
         """Everything held, as one object; b"" when nothing is."""
         chunks = self.chunks
-        if self.offset:
-            chunks[0] = chunks[0][self.offset :]
-            self.offset = 0
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if len(chunks) == 1:
+            data = chunks[0][self.offset :]
+        elif self.offset:
+            first = memoryview(chunks.popleft())[self.offset :]  # without a copy of its own
+            data = b"".join((first, *chunks))
+        else:
+            data = b"".join(chunks)
+        self.offset = 0
         chunks.clear()
         self.size = 0
         self._drained()

@@ -7,6 +7,7 @@ import errno
 import gc
 import io
 import os
+import socket
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -33,6 +34,11 @@ from fetchd.client import (
     Timeout,
     TotalTimeoutError,
 )
+from fetchd.client.channel import Channel
+from fetchd.client.connection import Connection
+from fetchd.client.exchange import Exchange
+from fetchd.client.limits import LARGE_RECV_BYTES, RECV_BYTES
+from fetchd.client.outbox import Outbox
 from tests.support import certs
 from tests.support.raw_server import RawConnection, Script, raw_server, reply_with, response
 
@@ -880,16 +886,17 @@ async def test_a_slow_reader_is_not_an_idle_server_after_an_upload_either() -> N
 
 async def test_a_server_that_goes_on_reading_is_not_idle() -> None:
     """The bound of writing is between two octets taken."""
+    bound = 0.3
 
     async def script(conn: RawConnection) -> None:
         asked = await conn.read_request(body=False)
         left = int(asked.fields["Content-Length"])
         while left:
-            await asyncio.sleep(BOUND / 3)
+            await asyncio.sleep(bound / 5)
             left -= len(await conn.read_exactly(min(left, 4 << 20)))
         await conn.send(response(body=b"all"))
 
-    async with raw_server(script) as server, ClientSession(timeout=Timeout(idle_write=BOUND)) as session:
+    async with raw_server(script) as server, ClientSession(timeout=Timeout(idle_write=bound)) as session:
         reply = await session.put(server.url(), data=LARGE * 4)
         assert await reply.read() == b"all"
 
@@ -950,3 +957,41 @@ def test_a_failed_request_leaves_no_cycle(script: Script) -> None:
         assert [ref() for ref in asyncio.run(main())] == [None] * (4 if script is _half_a_body else 3)
     finally:
         gc.enable()
+
+
+# How much is received at once
+
+
+async def test_a_body_that_is_there_is_received_before_its_reader_wakes() -> None:
+    """One of 100 KiB by two calls; the next one on that connection by one."""
+    body = bytes(range(256)) * 400
+    octets = response(body=body)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    loop = asyncio.get_running_loop()
+    channel = Channel(loop, ours)
+    limits: list[int] = []
+
+    def recv(limit: int) -> bytes:
+        limits.append(limit)
+        return ours.recv(limit)
+
+    channel.recv = recv
+    connection = Connection(loop, channel, Outbox(loop), "key", lambda *_: None, lambda *_: None)
+    theirs.setblocking(False)
+
+    async def answer() -> None:
+        await loop.sock_recv(theirs, 1000)
+        assert theirs.send(octets) == len(octets)  # in one go
+
+    with theirs:
+        for expected in ([RECV_BYTES, LARGE_RECV_BYTES], [LARGE_RECV_BYTES]):
+            limits.clear()
+            server = asyncio.create_task(answer())
+            exchange = Exchange("GET")
+            await connection.perform(exchange, b"GET / HTTP/1.1\r\n\r\n", None, Timeout())
+            await server
+            assert exchange.is_ended
+            assert exchange.body.take_all() == body
+            assert limits == expected
+        connection.close()

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import io
 import json
+import re
 import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -210,6 +211,38 @@ async def test_data_is_sent_as_what_it_is(data: Any, body: bytes, content_type: 
         assert (asked.body, asked.fields.getall("Content-Type")) == (body, [content_type])
         asked = await last_request(session, server, "POST", "/", data=data, headers={"content-type": "x/y"})
         assert asked.fields.getall("Content-Type") == ["x/y"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"data": b"octets"}, {"data": "t\u00e4xt"}, {"data": b""}, {"json": {"a": [1]}}, {"data": bytes(70_000)}],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+async def test_the_ready_way_sends_what_the_other_one_does(method: str, content: Any) -> None:
+    """Most requests are made of ready parts; one with any other option is not."""
+    seen: list[bytes] = []
+    ways: list[dict[str, Any]] = [{}, {"max_redirects": 10}]
+
+    async def script(conn: RawConnection) -> None:
+        head = await conn.read_until(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        seen.append(head + await conn.read_exactly(int(length[1]) if length else 0))
+        await conn.send(response(200, fields=[("Connection", "close")]))
+
+    async with raw_server(script) as server, ClientSession(headers={"X-Own": "1"}) as session:
+        for options in ways:
+            async with session.request(method, server.url("/a?b=c"), **content, **options) as reply:
+                assert reply.status == 200
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-length", "Expect"])
+async def test_fields_of_the_sessions_own_that_speak_of_content_are_heeded(name: str) -> None:
+    async with raw_server(echo) as server, ClientSession(headers={name: "text/x"}) as session:
+        asked = await last_request(session, server, "POST", "/", data=b"octets")
+    expected = {"Content-Type": ["text/x"], "content-length": ["6"], "Expect": ["text/x"]}
+    assert asked.fields.getall(name) == expected[name]
+    assert asked.body == b"octets"
 
 
 async def test_userinfo_becomes_authorization() -> None:

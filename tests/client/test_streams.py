@@ -306,6 +306,20 @@ def test_joining_the_newest_octets_changes_no_octet(chunks: list[bytes], old: in
     assert buffer.take_all() == b"".join(chunks)[start:]
 
 
+@given(st.binary(min_size=1), st.binary(), st.lists(st.binary(min_size=1, max_size=4)), st.integers(1, 9))
+def test_octets_behind_a_head_are_taken_without_it(content: bytes, head: bytes, more: list[bytes], size: int) -> None:
+    """They are fed with what stood before them, which nobody sees."""
+    for take in (lambda held: held.take_all(), lambda held: b"".join(iter(lambda: held.take(size), b""))):
+        buffer = Buffer()
+        buffer.feed_from(head + content, len(head))
+        for chunk in more:
+            buffer.feed(chunk)
+        whole = content + b"".join(more)
+        assert buffer.size == len(whole)
+        assert take(buffer) == whole
+        assert (buffer.size, buffer.take(1)) == (0, b"")
+
+
 # Failures, cancellation
 
 
