@@ -30,6 +30,7 @@ from fetchd.client import (
     Timeout,
     TooManyRedirects,
     TotalTimeoutError,
+    TraceConfig,
     request,
 )
 from tests.support.raw_server import RawConnection, RawServer, Request, raw_server, reply_with, response
@@ -738,8 +739,20 @@ async def _never_await(session: ClientSession, server: RawServer) -> None:
 @pytest.mark.parametrize(
     "use", [_get, _get_with_options, _put, _follow, _leave, _give_up, _never_await], ids=lambda use: use.__name__[1:]
 )
-def test_a_session_is_freed_by_its_last_reference(use: Any, no_collector: None) -> None:
-    """With its connector, whatever was done with it."""
+@pytest.mark.parametrize("is_seen", [False, True], ids=["plain", "seen"])
+def test_a_session_is_freed_by_its_last_reference(use: Any, is_seen: bool, no_collector: None) -> None:
+    """With its connector, whatever was done with it, and whoever looked on."""
+
+    async def look(session: ClientSession, context: Any, params: Any) -> None:
+        assert params
+
+    def make() -> ClientSession:
+        if not is_seen:
+            return ClientSession()
+        trace = TraceConfig()
+        for signal in (trace.on_request_end, trace.on_request_exception, trace.on_response_chunk_received):
+            signal.append(look)
+        return ClientSession(connector=TCPConnector(wire=lambda *told: None), trace_configs=[trace], timings=True)
 
     async def script(conn: RawConnection) -> None:
         async for asked in conn:
@@ -752,7 +765,7 @@ def test_a_session_is_freed_by_its_last_reference(use: Any, no_collector: None) 
 
     async def main() -> list[weakref.ref[Any]]:
         async with raw_server(script) as server:
-            session = ClientSession()
+            session = make()
             refs: list[weakref.ref[Any]] = [weakref.ref(session), weakref.ref(session.connector)]
             await use(session, server)
             await session.close()

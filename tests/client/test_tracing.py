@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from fetchd.client import (
+    BodyTooLargeError,
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientPayloadError,
     ClientResponseError,
     ClientSession,
+    DigestMismatchError,
     ProxyConnector,
     TCPConnector,
     Timeout,
@@ -385,6 +387,43 @@ async def test_cancelled_at_any_await_a_watched_request_leaves_nothing_behind(mo
             async for count in cancelled_at_each_await(fetch, moment):  # noqa: B007 -- looked at below
                 assert connector.open_count == 0
             assert count > 20
+
+
+async def test_a_connection_that_is_closed_while_a_handler_works_is_replaced() -> None:
+    """Nothing was sent by it, so that any request may go by another one."""
+    trace = TraceConfig()
+    gone = asyncio.Event()
+
+    async def wait(session: ClientSession, context: Any, params: Any) -> None:
+        gone.set()
+        while any(not each.is_closed for each in session.connector._connections):  # noqa: ASYNC110 -- nothing tells
+            await asyncio.sleep(0)
+
+    async def once(conn: RawConnection) -> None:
+        asked = await conn.read_request()
+        await conn.send(response(body=asked.body))
+        if conn.number == 0:
+            await gone.wait()
+
+    trace.on_connection_reuseconn.append(wait)
+    async with raw_server(once) as server, ClientSession(trace_configs=[trace]) as session:
+        for body in (b"one", b"two"):
+            reply = await session.post(server.url(), data=body)
+            assert await reply.read() == body
+        assert [request.body for request in server.requests] == [b"one", b"two"]
+        assert session.connector.open_count == session.connector.idle_count
+
+
+async def test_what_is_watched_is_checked_as_well() -> None:
+    """A digest that is wrong, content that is too large, and neither."""
+    wrong = ("Content-Digest", "sha-256=:AAAA:")
+    script = reply_with(response(body=b"content", fields=[wrong]))
+    async with raw_server(script) as server, ClientSession(trace_configs=[Recorder()]) as session:
+        with pytest.raises(DigestMismatchError):
+            await (await session.get(server.url(), verify_digest=True)).read()
+        with pytest.raises(BodyTooLargeError):
+            await session.get(server.url(), max_body_bytes=1)
+        assert await (await session.get(server.url())).text() == "content"
 
 
 async def test_fields_that_a_handler_puts_in_are_sent() -> None:
