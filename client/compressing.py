@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, cast
 from .bodies import Body, BytesBody
 from .brotli_zstd import has_brotli, has_zstd
 from .exceptions import ClientPayloadError
-from .limits import COALESCE_BYTES, COMPRESS_STEP_BYTES, INLINE_COMPRESS_BYTES
+from .limits import COALESCE_BYTES, COMPRESS_STEP_BYTES
 
 __all__ = ["ReshapedBody", "check_coding", "reshaped"]
 
@@ -85,8 +85,7 @@ def reshaped(body: Body, coding: str | None, *, chunked: bool) -> Body:
     One that is in memory and small is coded at once, unless it is to be *chunked*, and still travels with its head.
     """
     if coding is not None and not chunked and isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
-        engine = _compressor(coding)
-        return BytesBody(engine.compress(body.data) + engine.flush(), body.content_type)
+        return BytesBody(_end(_compressor(coding), body.data), body.content_type)
     return ReshapedBody(body, coding)
 
 
@@ -111,33 +110,40 @@ class ReshapedBody:
         return self._body.is_replayable
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The octets as they are sent.
+        """The octets as they are sent; what is coded is coded in steps of 64 KiB, however it comes.
 
         Raises:
             ClientPayloadError: The other body gave more or fewer octets than its length.
         """
-        engine = None if self._coding is None else _compressor(self._coding)
+        async with contextlib.aclosing(self._measured()) as pieces:
+            if self._coding is None:
+                async for piece in pieces:
+                    yield piece
+                return
+            engine, held = _compressor(self._coding), bytearray()
+            async for piece in pieces:
+                for start in range(0, len(piece), COMPRESS_STEP_BYTES):
+                    held += piece[start : start + COMPRESS_STEP_BYTES]
+                    if len(held) >= COMPRESS_STEP_BYTES:
+                        coded = await asyncio.to_thread(engine.compress, bytes(held))
+                        held.clear()
+                        if coded:
+                            yield coded
+        yield await asyncio.to_thread(_end, engine, bytes(held))
+
+    async def _measured(self) -> AsyncGenerator[bytes, None]:
+        """The pieces of the other body, no more of them than it has announced, and no fewer."""
         given, expected = 0, self._body.length
         async with contextlib.aclosing(self._body.pieces()) as pieces:
             async for piece in pieces:
                 given += len(piece)
                 if expected is not None and given > expected:
                     break
-                if engine is None:
-                    yield piece
-                    continue
-                for start in range(0, len(piece), COMPRESS_STEP_BYTES):
-                    if coded := await _step(engine, piece[start : start + COMPRESS_STEP_BYTES]):
-                        yield coded
+                yield piece
         if expected is not None and given != expected:
             seen = "more" if given > expected else str(given)
             raise ClientPayloadError(f"the request body gave {seen} octets, announced were {expected}")
-        if engine is not None:
-            yield engine.flush()
 
 
-async def _step(engine: _Compressor, data: bytes) -> bytes:
-    """Compress *data*: here when it is little, else by a worker thread, for 256 KiB take up to 10 ms."""
-    if len(data) <= INLINE_COMPRESS_BYTES:
-        return engine.compress(data)
-    return await asyncio.to_thread(engine.compress, data)
+def _end(engine: _Compressor, data: bytes) -> bytes:
+    return engine.compress(data) + engine.flush()

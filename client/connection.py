@@ -43,6 +43,8 @@ __all__ = ["Connection"]
 _WRITE_FAILED_GRACE_S: Final = 5.0
 # Octets sent in one turn of the loop: about a millisecond's worth.
 _SEND_TURN_BYTES: Final = 4_194_304
+# What a send counts for besides its octets: without it a source of tiny pieces that never waits had the loop for 2 s.
+_SEND_COST_BYTES: Final = 4096
 
 
 class Connection:
@@ -339,7 +341,7 @@ class Connection:
             except OSError as exc:
                 raise WriteFailedError from exc
             view = view[count:]
-            self._sent_in_turn += count
+            self._sent_in_turn += count + _SEND_COST_BYTES
             if self._sent_in_turn >= _SEND_TURN_BYTES:
                 # The peer takes as fast as we send, and the source need not wait either: others want a turn, too.
                 self._sent_in_turn = 0

@@ -49,9 +49,8 @@ FILE_READ_BYTES: Final = 262_144
 # One sendfile(2), after which a worker looks whether it is to end: what a disk reads in a few ms.
 SENDFILE_STEP_BYTES: Final = 1_048_576
 
-# One step of a compressor, a worker's above the smaller size: level 6 of zlib makes about 40 MB a second.
-COMPRESS_STEP_BYTES: Final = 262_144
-INLINE_COMPRESS_BYTES: Final = 16_384
+# One step of a compressor, by a worker thread: zlib takes 2 ms for it.
+COMPRESS_STEP_BYTES: Final = 65_536
 
 # What is left of a body is moved to disk in the loop up to this size; above, by a worker thread, because one write
 # under dirty-page throttling was seen to take 28 ms.

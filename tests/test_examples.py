@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import gzip
 import hashlib
 import http.client
 import json
@@ -17,7 +19,7 @@ import pytest
 
 from examples.origin import File, Manner, Origin, table
 from tests.support.raw_proxy import http_proxy
-from tests.support.raw_server import RawConnection, RawServer, raw_server, reply_with, response
+from tests.support.raw_server import RawConnection, RawServer, Request, raw_server, reply_with, response
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -418,3 +420,63 @@ async def test_run_as_library_fetches_a_manifest_and_goes_on(tmp_path: Path) -> 
     failed = f"failed: {origin.url}/c: status 404 Not Found\n"
     assert first == f"{failed}3 read = 2 done + 0 skipped + 1 failed\n"
     assert second == f"{failed}3 read = 0 done + 2 skipped + 1 failed\n"
+
+
+@pytest.mark.slow
+async def test_streamed_upload_sends_a_file_and_a_table(tmp_path: Path) -> None:
+    """The file when it is wanted, the table coded."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(MIB))
+
+    async def script(conn: RawConnection) -> None:
+        for _ in range(2):
+            asked = await conn.read_request(body=False)
+            if "Expect" in asked.fields:
+                await conn.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            bodies.append((asked, (await conn.read_body(asked))[0]))
+            await conn.send(response(201, reason="Created"))
+
+    bodies: list[tuple[Request, bytes]] = []
+    async with raw_server(script) as server:
+        assert await example("streamed_upload.py", server.url(), path) == "the file: 201\nthe table: 201\n"
+    (file, content), (table_, coded) = bodies
+    assert (file.method, file.fields["Content-Length"], content) == ("PUT", str(MIB), bytes(MIB))
+    assert table_.fields["Content-Encoding"] == "gzip"
+    assert gzip.decompress(coded).endswith(b"\n99999,9999800001\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("announced", [b"content", b"other", None])
+async def test_verify_digest_keeps_what_is_right(announced: bytes | None, tmp_path: Path) -> None:
+    """And nothing else."""
+    fields = []
+    if announced is not None:
+        sha256 = base64.b64encode(hashlib.sha256(announced).digest()).decode()
+        fields.append(("Repr-Digest", f"sha-256=:{sha256}:"))
+    async with raw_server(reply_with(response(body=b"content", fields=fields))) as server:
+        code, output, errors = await run_python(EXAMPLES / "verify_digest.py", server.url(), tmp_path / "file")
+        assert server.requests[0].fields["Want-Repr-Digest"] == "sha-256=10"
+    if announced == b"other":
+        assert code == 1
+        assert f"seen {hashlib.sha256(b'content').hexdigest()}" in errors
+        assert list(tmp_path.iterdir()) == []
+    else:
+        by = "nothing" if announced is None else "Repr-Digest sha-256"
+        assert (code, output, errors) == (0, f"7 octets, verified by {by}\n", "")
+        assert (tmp_path / "file").read_bytes() == b"content"
+
+
+@pytest.mark.slow
+async def test_query_follows_the_pages() -> None:
+    """The query as it was given, then the links."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            link = [] if "page=2" in asked.target else [("Link", '</search?page=2>; rel="next"')]
+            await conn.send(response(body=b"page", fields=link))
+
+    async with raw_server(script) as server:
+        output = await example("query.py", server.url("/search?x=%2F"), "tag=a b", "tag=c")
+        targets = ["/search?x=%2F&tag=a+b&tag=c", "/search?page=2"]
+        assert [asked.target for asked in server.requests] == targets
+        assert output == "".join(f"{server.url(target)}: 4 characters\n" for target in targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -198,3 +199,26 @@ async def test_a_file_that_changes_breaks_the_request(options: Any, tmp_path: Pa
         fed.feed_eof()
         with pytest.raises(ClientPayloadError, match="gave more octets, announced were 3"):
             await session.post(server.url(), data=fed, **options)
+
+
+@pytest.mark.parametrize("options", [{"compress": "gzip"}, {"chunked": True}, {}])
+async def test_a_source_of_tiny_pieces_leaves_turns_to_others(options: Any) -> None:
+    """One that never waits: the loop must not be its own until it is at its end."""
+    count, turns = 30_000, 0
+
+    async def tiny() -> AsyncIterator[bytes]:
+        for number in range(count):
+            yield b"%d\n" % number
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with raw_server(reply_with(response())) as server, ClientSession() as session:
+        at_work = asyncio.create_task(others())
+        async with session.post(server.url(), data=tiny(), **options):
+            at_work.cancel()
+        assert decoded(server.requests[0]).count(b"\n") == count
+    assert turns > 20

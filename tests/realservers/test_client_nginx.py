@@ -259,6 +259,62 @@ def test_what_is_compressed_on_the_way_is_decoded(way: Way, run: Run, tmp_path: 
     assert (tmp_path / "file").read_bytes() == TEXT
 
 
+def test_chunks_of_the_wire_are_seen_where_nothing_is_decoded(plain: Way, run: Run) -> None:
+    """As nginx has cut them; decoded, the content has no ends of its own."""
+
+    async def scenario() -> None:
+        async with plain.session() as session:
+            async with session.get(plain.url("/gzip/text.txt"), auto_decompress=False) as reply:
+                pairs = [pair async for pair in reply.content.iter_chunks()]
+                assert gzip.decompress(b"".join(data for data, _ in pairs)) == TEXT
+                assert pairs[-1][1]
+                assert reply.content.total_bytes == sum(len(data) for data, _ in pairs)
+            async with session.get(plain.url("/gzip/text.txt")) as reply:
+                assert reply.content.length is None
+                pairs = [pair async for pair in reply.content.iter_chunks()]
+                assert b"".join(data for data, _ in pairs) == TEXT
+                assert not any(is_end for _, is_end in pairs)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"), [("0-0", 0, 0), ("1000-70000", 1000, 70_000), ("-5", len(LARGE) - 5, len(LARGE) - 1)]
+)
+def test_a_part_is_what_was_asked_for(plain: Way, run: Run, asked: str, first: int, last: int) -> None:
+    """From here to there, and of the end."""
+
+    async def scenario() -> None:
+        async with (
+            plain.session() as session,
+            session.get(plain.url("/large"), headers={"Range": f"bytes={asked}"}) as reply,
+        ):
+            assert reply.status == 206
+            assert reply.headers["Content-Range"] == f"bytes {first}-{last}/{len(LARGE)}"
+            assert reply.content.length == last + 1 - first
+            assert await reply.read() == LARGE[first : last + 1]
+
+    run(scenario())
+
+
+def test_several_parts_and_a_part_of_what_has_changed(plain: Way, run: Run) -> None:
+    """The first come as they are, multipart; the second is the whole (RFC 9110 section 13.1.5)."""
+
+    async def scenario() -> None:
+        async with plain.session() as session:
+            async with session.get(plain.url("/small"), headers={"Range": "bytes=0-9,20-29"}) as reply:
+                assert (reply.status, reply.content_type) == (206, "multipart/byteranges")
+                content = await reply.read()
+                assert SMALL[:10] in content
+                assert SMALL[20:30] in content
+            fields = {"Range": "bytes=0-9", "If-Range": '"another"'}
+            async with session.get(plain.url("/small"), headers=fields) as reply:
+                assert (reply.status, await reply.read()) == (200, SMALL)
+            assert session.connector.idle_count == 1
+
+    run(scenario())
+
+
 def test_redirections_are_followed(way: Way, run: Run) -> None:
     """nginx writes absolute ones."""
 
@@ -301,6 +357,42 @@ def test_uploads_arrive_as_they_were(way: Way, nginx: Nginx, run: Run, kind: str
     assert not (nginx.root / "up" / f"{kind}0").exists()
     assert _digest(nginx.root / "up" / f"{kind}1") == hashlib.sha256(content).digest()
     assert len({access.connection for access in nginx.access_log(at_least=3)}) == 1
+
+
+def test_content_is_sent_when_nginx_wants_it(way: Way, nginx: Nginx, run: Run, tmp_path: Path) -> None:
+    """100 before a content that it stores, none before one that it refuses; the refusal is returned."""
+    (tmp_path / "source").write_bytes(LARGE)
+
+    async def scenario() -> None:
+        async with way.session() as session:
+            with (tmp_path / "source").open("rb") as file:
+                async with session.put(way.url("/dav/asked"), data=file, expect100=True) as reply:
+                    assert reply.status in (201, 204)
+                    assert [status for status, _ in reply.interim] == [100]
+                file.seek(0)
+                async with session.put(way.url("/small"), data=file, expect100=True) as reply:
+                    assert (reply.status, reply.interim) == (405, ())
+            assert await get(session, way.url("/small")) == SMALL
+
+    run(scenario())
+    assert _digest(nginx.root / "asked") == hashlib.sha256(LARGE).digest()
+
+
+@pytest.mark.parametrize("content", [TEXT, SMALL], ids=["large", "small"])
+def test_what_is_compressed_for_the_way_arrives_so(way: Way, nginx: Nginx, run: Run, content: bytes) -> None:
+    """nginx stores what it gets."""
+
+    async def scenario() -> None:
+        async with way.session() as session:
+            async with session.put(way.url("/dav/packed"), data=content, compress="gzip") as reply:
+                assert reply.status in (201, 204)
+            async with session.put(way.url("/dav/plain"), data=content, chunked=True) as reply:
+                assert reply.status in (201, 204)
+            assert session.connector.idle_count == 1
+
+    run(scenario())
+    assert gzip.decompress((nginx.root / "packed").read_bytes()) == content
+    assert (nginx.root / "plain").read_bytes() == content
 
 
 @pytest.mark.parametrize("source", ["/large", "/gzip/large"])
