@@ -88,13 +88,22 @@ async def _send(
             break
         if batch.is_full:
             await wait_writable()
+        elif sent < count:
+            await _look_round()
     return sent
+
+
+async def _look_round() -> None:
+    """Let the loop hear of an early answer: one turn finds the socket readable, the next has read it."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 async def _in_thread(channel: Channel, fd: int, start: int, count: int) -> _Batch:
     if channel.is_closed:
         return _Batch(0, error=OSError(errno.EBADF, "the connection is closed"))
     stop, was_reading = Stop(), channel.is_reading
+    # Nothing is received meanwhile: the answer to a request that is sent could come before it is known that it is.
     socket = channel.hold()
     try:
         work = asyncio.get_running_loop().run_in_executor(None, _work, socket, fd, start, count, stop)
