@@ -333,6 +333,11 @@ class Connection:
     async def _send_all(self, exchange: Exchange, data: bytes) -> None:
         view = memoryview(data)
         while view:
+            if self._sent_in_turn >= _SEND_TURN_BYTES:
+                # The peer takes as fast as we send, and the source need not wait either: others want a turn, too.
+                # Not behind the last octet, which may be answered before it is known that all are sent.
+                self._sent_in_turn = 0
+                await asyncio.sleep(0)
             try:
                 count = self._channel.send(view)
             except BlockingIOError:
@@ -342,10 +347,6 @@ class Connection:
                 raise WriteFailedError from exc
             view = view[count:]
             self._sent_in_turn += count + _SEND_COST_BYTES
-            if self._sent_in_turn >= _SEND_TURN_BYTES:
-                # The peer takes as fast as we send, and the source need not wait either: others want a turn, too.
-                self._sent_in_turn = 0
-                await asyncio.sleep(0)
 
     async def _wait_writable(self, exchange: Exchange) -> None:
         self._sent_in_turn = 0
