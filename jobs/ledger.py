@@ -71,6 +71,11 @@ SELECT json_group_array(json_array(wanted.key, items.id, url, state, run, size, 
 FROM json_each(?) AS wanted CROSS JOIN slots ON slot = wanted.value CROSS JOIN items ON items.id = item
 """
 _MARK_DONE: Final = "UPDATE items SET state = 1 WHERE state = 0 AND id IN (SELECT value FROM json_each(?))"
+_MARK_BAD: Final = """
+UPDATE items SET state = 3, size = 0,
+    extra = json_set(coalesce(extra, '{}'), '$.class', wanted.value ->> 0, '$.message', wanted.value ->> 1)
+FROM json_each(?) AS wanted WHERE state = 1 AND items.id = CAST(wanted.key AS INTEGER)
+"""
 _MARK_LOST: Final = """
 UPDATE items SET state = 3, size = 0,
     extra = json_set(coalesce(extra, '{}'), '$.class', 'disk', '$.message', ?)
@@ -253,6 +258,20 @@ class Ledger(LedgerReader):
         """Make finishing rows failed (class disk, *message*), because their file is not there."""
         with ledger_errors(self.path):
             self._connection.execute(_MARK_LOST, (message, str(list(ids))))
+
+    def mark_bad(self, problems: Mapping[int, tuple[str, str]]) -> None:
+        """Make rows that are done failed, so that they are fetched again.
+
+        Args:
+            problems: Failure class and message by the number of the row.
+        """
+        with ledger_errors(self.path):
+            self._connection.execute(_MARK_BAD, (json.dumps(problems),))
+
+    def note_progress(self, progress: Mapping[str, object]) -> None:
+        """Have readers know where the run stands; *progress* must be JSON."""
+        with ledger_errors(self.path):
+            self._connection.execute("UPDATE runs SET progress = ? WHERE id = ?", (json.dumps(progress), self.run))
 
     def finishing(self) -> list[Row]:
         """Return the rows that are neither done nor given up: after a kill at most the last batches."""

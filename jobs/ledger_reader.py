@@ -10,12 +10,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from .ledger_lock import LOCK_NAME, holder_of
 from .ledger_rows import Derive, Row, StoredRow, load_row
-from .ledger_schema import LEDGER_FOLDER, LEDGER_NAME, State, connect_readonly, ledger_errors
+from .ledger_schema import LEDGER_FOLDER, LEDGER_NAME, State, connect_readonly, ledger_errors, read_meta
 
 __all__ = ["LedgerReader", "RunRecord"]
 
@@ -29,6 +29,7 @@ SELECT 1, count(*) FROM slots UNION ALL SELECT state, count(*) FROM items WHERE 
 """
 # "state <> 1" is what tells SQLite that the index of open items will do.
 _OPEN: Final = f"SELECT {_COLUMNS} FROM items WHERE state <> 1 AND state = ? AND id > ? ORDER BY id LIMIT ?"
+_ALL: Final = f"SELECT {_COLUMNS} FROM items WHERE id > ? ORDER BY id LIMIT ?"
 _DONE: Final = f"SELECT {_COLUMNS} FROM items WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 
 
@@ -41,6 +42,7 @@ class RunRecord(NamedTuple):
         started_at: Seconds since 1970.
         ended_at: The same; None when it goes on or was killed.
         summary: What `Ledger.end_run` was given; empty before.
+        progress: What `Ledger.note_progress` was given last; empty before.
     """
 
     run: int
@@ -48,6 +50,7 @@ class RunRecord(NamedTuple):
     started_at: float
     ended_at: float | None
     summary: Mapping[str, Any]
+    progress: Mapping[str, Any] = MappingProxyType({})
 
 
 class LedgerReader:
@@ -92,15 +95,22 @@ class LedgerReader:
     def iterate(self, state: State) -> Iterator[Row]:
         """Yield the rows in *state*, by number. What is written meanwhile may or may not be among them."""
         statement = _DONE if state is State.DONE else _OPEN
+        yield from self._rows(statement, state.value)
+
+    def every(self) -> Iterator[Row]:
+        """Yield all rows, as `iterate`."""
+        yield from self._rows(_ALL)
+
+    def _rows(self, statement: str, *wanted: int) -> Iterator[Row]:
         after = 0
-        while page := self._page(statement, state, after):
+        while page := self._page(statement, *wanted, after, _PAGE):
             for stored in page:
                 yield load_row(stored, self._start_of(stored[3]), self._derive)
             after = page[-1][0]
 
-    def _page(self, statement: str, state: State, after: int) -> list[StoredRow]:
+    def _page(self, statement: str, *values: int) -> list[StoredRow]:
         with ledger_errors(self.path):
-            return self._connection.execute(statement, (state.value, after, _PAGE)).fetchall()
+            return self._connection.execute(statement, values).fetchall()
 
     def _start_of(self, run: int) -> float:
         """Return when *run* began, seconds since 1970; 0 for one that is not recorded."""
@@ -114,12 +124,18 @@ class LedgerReader:
         """Return the run that began last, None when there was none."""
         with ledger_errors(self.path):
             found = self._connection.execute(
-                "SELECT id, manifest, started_at, ended_at, summary FROM runs ORDER BY id DESC LIMIT 1"
+                "SELECT id, manifest, started_at, ended_at, summary, progress FROM runs ORDER BY id DESC LIMIT 1"
             ).fetchone()
         if found is None:
             return None
-        run, manifest, started_at, ended_at, summary = found
-        return RunRecord(run, manifest, started_at, ended_at, json.loads(summary or "{}"))
+        run, manifest, started_at, ended_at, summary, progress = found
+        return RunRecord(run, manifest, started_at, ended_at, json.loads(summary or "{}"), json.loads(progress or "{}"))
+
+    @property
+    def template(self) -> str:
+        """What the paths of the folder follow."""
+        with ledger_errors(self.path):
+            return read_meta(self._connection, "template")
 
     def holder(self) -> int | None:
         """Return the process id of the run that works in the folder now; None for none, or where it cannot be told."""

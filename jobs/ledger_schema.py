@@ -7,7 +7,8 @@ The file is ``.fetchd/ledger.sqlite3`` below the output folder. Any SQLite tool 
 on (write-ahead log); the view ``report`` shows the rows with names and times spelled out.
 
     meta(key, value)     ``template`` the paths follow, ``salt`` of the slots
-    runs(id, started_at, ended_at, manifest, summary)    times in seconds since 1970, summary as JSON
+    runs(id, started_at, ended_at, manifest,             times in seconds since 1970
+         summary, progress)                              JSON: how it ended, and where it stood last
     items(id,            row number, in the order in which items were first recorded
           url,           as the manifest has it, without userinfo
           state,         0 finishing, 1 done, 2 partial, 3 failed (`State`)
@@ -78,7 +79,8 @@ _NO_DIGITS: Final = bytes(octet for octet in range(256) if not 0x30 <= octet <= 
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at REAL, ended_at REAL, manifest TEXT, summary TEXT);
+CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at REAL, ended_at REAL, manifest TEXT, summary TEXT,
+                  progress TEXT);
 CREATE TABLE items(id INTEGER PRIMARY KEY, url TEXT, state INTEGER, run INTEGER, size INTEGER,
                    started INTEGER, ms INTEGER, extra TEXT);
 CREATE TABLE slots(slot INTEGER, item INTEGER, PRIMARY KEY(slot, item)) WITHOUT ROWID;
@@ -91,8 +93,8 @@ CREATE VIEW report AS SELECT
     json_extract(extra, '$.class') AS class, json_extract(extra, '$.message') AS message, size,
     coalesce(json_extract(extra, '$.attempts'), 1) AS attempts,
     datetime(started_at + started, 'unixepoch') AS started, ms / 1000.0 AS seconds,
-    json_extract(extra, '$.etag') AS etag, json_extract(extra, '$.last_modified') AS last_modified,
-    json_extract(extra, '$.line') AS line, run
+    json_extract(extra, '$.digest') AS digest, json_extract(extra, '$.etag') AS etag,
+    json_extract(extra, '$.last_modified') AS last_modified, json_extract(extra, '$.line') AS line, run
     FROM items LEFT JOIN runs ON runs.id = run;
 PRAGMA user_version = {SCHEMA_VERSION};
 PRAGMA application_id = {_APPLICATION_ID};

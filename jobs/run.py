@@ -14,6 +14,7 @@ does not want.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -33,7 +34,7 @@ from .events import (
     Snapshot,
     Summary,
 )
-from .exceptions import LocalFailureError, PolicyError
+from .exceptions import JobError, LocalFailureError, PolicyError
 from .failures import Failure, FailureClass, classify, retry_delay, verdict
 from .intake import Admitted, Intake, derive_path
 from .items import Item, Outcome, Result
@@ -56,6 +57,8 @@ MAX_FREE_RETRIES: Final = 20
 MAX_FREE_S: Final = 3600.0
 # Seconds between two Progress events.
 PROGRESS_S: Final = 0.5
+# Seconds between two looks that the ledger keeps, for who asks how the run stands.
+NOTE_S: Final = 2.0
 
 OnEvent = Callable[[Event], None]
 
@@ -172,7 +175,7 @@ class Run:
         self._emit(RunStarted(settings.output))
         recording = asyncio.create_task(self._recorder.run())
         recording.add_done_callback(self._recorder_ended)
-        progress = asyncio.create_task(self._tell_progress())
+        progress = asyncio.create_task(self._tell_progress(ledger))
         progress.add_done_callback(self._note_fault)
         self._reader = asyncio.create_task(self._read_manifest(source, ledger))
         self._reader.add_done_callback(self._note_fault)
@@ -457,12 +460,16 @@ class Run:
     def _end_early(self) -> None:
         self._is_over.set()
 
-    async def _tell_progress(self) -> None:
-        if self._on_event is None:
-            return
+    async def _tell_progress(self, ledger: Ledger) -> None:
+        noted_at = self._started_at
         while True:
-            await asyncio.sleep(PROGRESS_S)
-            self._emit(Progress(self.snapshot()))
+            await asyncio.sleep(PROGRESS_S if self._on_event is not None else NOTE_S)
+            snapshot, now = self.snapshot(), time.monotonic()
+            self._emit(Progress(snapshot))
+            if now - noted_at >= NOTE_S:
+                noted_at = now
+                with contextlib.suppress(JobError):  # the next batch will tell of a ledger that cannot be written
+                    await self._recorder.call(ledger.note_progress, _progress_as_json(snapshot, now - self._started_at))
 
     def _emit(self, event: Event) -> None:
         if self._on_event is not None:
@@ -497,6 +504,11 @@ async def _wait_out(tasks: set[asyncio.Task[None]]) -> None:
             cancellation = exc
     if cancellation is not None:
         raise cancellation
+
+
+def _progress_as_json(snapshot: Snapshot, seconds: float) -> dict[str, object]:
+    """What readers of the ledger get: the snapshot, seconds since the run began, and the time of day."""
+    return {**snapshot._asdict(), "seconds": round(seconds, 3), "at": round(time.time(), 3)}
 
 
 def _as_json(summary: Summary) -> dict[str, object]:

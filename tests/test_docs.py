@@ -244,7 +244,7 @@ async def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["run", "get", "status"])
+@pytest.mark.parametrize("command", ["run", "get", "status", "report", "verify"])
 def test_every_option_of_the_command_stands_on_its_page(command: str) -> None:
     """Long and short; and the page tells of none that is not there."""
     fetchd = Path(sys.executable).with_name("fetchd")

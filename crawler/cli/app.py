@@ -202,6 +202,47 @@ def status(folder: given.Folder, json: given.StatusJson = False) -> int:
     return tell_status(folder, as_json=json)
 
 
+@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
+def report(
+    folder: given.Folder,
+    format: given.ReportFormat = None,
+    output: given.ReportFile = None,
+    redact: given.Redact = False,
+) -> int:
+    """Write what happened to each item of a folder, a row each, also while the run goes on.
+
+    Columns: url, final_url, path, state, status, class, message, bytes, digest, attempts, started, seconds, etag,
+    last_modified. It only reads.
+
+    \b
+    Example:  fetchd report files --format csv > files.csv
+              fetchd report files -o files.parquet
+    """
+    from .report_command import tell_report
+
+    return tell_report(folder, format=format, output=output, redact=redact)
+
+
+@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
+def verify(
+    folder: given.Folder,
+    jobs: given.VerifyJobs = None,
+    requeue: given.Requeue = False,
+    json: given.VerifyJson = False,
+) -> int:
+    """Compare the files of a folder with what the ledger says of them.
+
+    Hashes each file of which a digest is kept, looks at the size of the others, and says which it did. What is bad
+    goes to standard output, a line each; then the exit code is 1.
+
+    \b
+    Example:  fetchd verify files --requeue
+    """
+    from .verify_command import tell_verify
+
+    return tell_verify(folder, threads=jobs, requeue=requeue, as_json=json)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (see ``exit_codes.py``).
 

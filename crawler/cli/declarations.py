@@ -123,6 +123,27 @@ Json = Annotated[
 StatusJson = Annotated[
     bool, typer.Option("--json", help="Write one object of JSON instead of words (flag; default off).")
 ]
+ReportFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="NAME", help="Write jsonl, csv or parquet (name; default by --output's ending, or jsonl)."
+    ),
+]
+ReportFile = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Write to this file, replacing it (file; default - for standard output)."
+    ),
+]
+Redact = Annotated[bool, typer.Option("--redact", help="Leave out the queries of URLs (flag; default off).")]
+VerifyJobs = Annotated[
+    str | None,
+    typer.Option("-j", "--jobs", metavar="N", help="Hash so many files at a time (files; default the processors)."),
+]
+Requeue = Annotated[bool, typer.Option("--requeue", help="Put what is bad back to be fetched (flag; default off).")]
+VerifyJson = Annotated[
+    bool, typer.Option("--json", help="Write an object of JSON a line instead of words (flag; default off).")
+]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress (flag; default off).")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what ends the command early (flag; default off).")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Name each item that failed (flag; default off).")]

@@ -13,7 +13,7 @@ from fetchd.jobs.exceptions import LedgerError
 from fetchd.jobs.intake import derive_path
 from fetchd.jobs.ledger import LedgerReader, RunRecord, State
 
-from ..words import duration, number, printable, reasons
+from ..words import duration, number, octets, printable, rate, reasons
 from .exit_codes import ExitCode
 from .streams import say
 
@@ -69,6 +69,8 @@ def standing_lines(standing: Standing, now: float) -> list[str]:
         return [*lines, "no run has begun yet"]
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started_at))
     lines.append(f"run {run.run} of {printable(run.manifest)}, begun {began}, {_how_it_ended(standing, run, now)}")
+    if run.ended_at is None and standing.process is not None and run.progress:
+        lines += _now_lines(run.progress)
     advice = _advice(standing, run)
     return [*lines, advice] if advice else lines
 
@@ -81,6 +83,21 @@ def _how_it_ended(standing: Standing, run: RunRecord, now: float) -> str:
     after = f"ended after {duration(max(run.ended_at - run.started_at, 0.0))}"
     stopped = summary.get("local_failure") or summary.get("stopped_by")
     return f"{after}, stopped by {printable(str(stopped))}" if stopped else after
+
+
+def _now_lines(progress: Mapping[str, Any]) -> list[str]:
+    """Where the run stood some two seconds ago: what it has ended, what is under way, and whom it waits for."""
+    ended = {name: progress.get(name, 0) for name in ("done", "skipped", "failed", "invalid")}
+    told = ", ".join(f"{number(count)} {name}" for name, count in ended.items() if count or name == "done")
+    rest = "" if progress.get("manifest_done") else ", the rest unread"
+    got, seconds = progress.get("bytes", 0), progress.get("seconds") or 1.0
+    lines = [
+        f"this run: {number(progress.get('read', 0))} read{rest}; {told}",
+        f"now: {number(progress.get('in_flight', 0))} in flight, {number(progress.get('queued', 0))} waiting,"
+        f" {number(progress.get('delayed', 0))} to be tried again; {octets(got)}, {rate(got / seconds)}",
+    ]
+    hosts = ", ".join(f"{printable(host)} ({number(count)})" for host, count in progress.get("slow_hosts", ()))
+    return [*lines, f"most wait for {hosts}"] if hosts else lines
 
 
 def _advice(standing: Standing, run: RunRecord) -> str:
@@ -108,5 +125,6 @@ def _as_object(standing: Standing) -> dict[str, Any]:
             "started_at": run.started_at,
             "ended_at": run.ended_at,
             "summary": dict(run.summary),
+            "progress": dict(run.progress) or None,
         },
     }

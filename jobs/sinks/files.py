@@ -40,6 +40,9 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 # O_NONBLOCK: opening a named pipe must not wait for its other end; on files it means nothing.
 _EXISTING: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 _TAKEN: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 _NO_COMPONENTS: Final = frozenset({"", ".", ".."})
@@ -148,6 +151,27 @@ class Folder:
     def part_size(self, path: str) -> int | None:
         """Return the octets of the ``.part`` file of *path*, as `size` does."""
         return self.size(path + PART_SUFFIX)
+
+    def open_finished(self, path: str) -> int:
+        """Open the file *path* for reading and return its descriptor, which the caller closes.
+
+        Raises:
+            FileNotFoundError: There is none, or something that is no file, or a symbolic link stands in its way.
+            LocalFailureError: It cannot be read.
+        """
+        head, _, name = path.rpartition("/")
+        try:
+            fd = os.open(name, _READ, dir_fd=self._open_folder(head, make=False))
+        except PolicyError as exc:
+            raise FileNotFoundError(path) from exc
+        except OSError as exc:
+            if exc.errno in _NOT_THERE:
+                raise FileNotFoundError(path) from exc
+            raise self.failure(path, exc) from exc
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise FileNotFoundError(path)
+        return fd
 
     def remove_part(self, path: str) -> None:
         """Remove the ``.part`` file of *path* if there is one."""

@@ -78,6 +78,31 @@ def test_a_run_that_is_at_work_is_left_alone() -> None:
     ]
 
 
+@pytest.mark.usefixtures("_utc")
+def test_a_run_that_is_at_work_tells_where_it_stands() -> None:
+    """As of its last note in the ledger: what has ended, what is under way, the hosts that most items wait for."""
+    progress = {
+        "read": 1500,
+        "done": 900,
+        "failed": 2,
+        "in_flight": 64,
+        "queued": 500,
+        "delayed": 3,
+        "bytes": 20 << 20,
+        "seconds": 10.0,
+        "slow_hosts": [["a.example:443", 480]],
+    }
+    lines = standing_lines(standing(record(None)._replace(progress=progress), 4711, done=5), NOW)
+    assert lines[2:] == [
+        "this run: 1,500 read, the rest unread; 900 done, 2 failed",
+        "now: 64 in flight, 500 waiting, 3 to be tried again; 20.0 MiB, 2.0 MiB/s",
+        "most wait for a.example:443 (480)",
+    ]
+    killed = standing_lines(standing(record(None)._replace(progress=progress), done=5), NOW)
+    assert "broken off" in killed[1]
+    assert "now" not in killed[2]
+
+
 def test_a_folder_without_a_run_says_so() -> None:
     """A ledger that was made and not used."""
     assert standing_lines(standing(None), NOW) == ["out: 0 done, 0 failed, 0 unfinished", "no run has begun yet"]
@@ -116,7 +141,14 @@ def test_status_as_json_has_counts_failures_and_the_last_run(folder: Path, capsy
         "counts": {"finishing": 0, "done": 1, "partial": 1, "failed": 1},
         "failures": {"http-4xx": 1},
         "process": os.getpid(),
-        "last_run": {"run": 1, "manifest": "list.txt", "started_at": NOW, "ended_at": None, "summary": {}},
+        "last_run": {
+            "run": 1,
+            "manifest": "list.txt",
+            "started_at": NOW,
+            "ended_at": None,
+            "summary": {},
+            "progress": None,
+        },
     }
 
 

@@ -139,7 +139,7 @@ def test_a_run_is_recorded_from_its_beginning_to_its_end(tmp_path: Path) -> None
         ledger.end_run(1010.0, {"done": 3})
     with open_ledger(tmp_path) as ledger:
         runs = ledger._connection.execute("SELECT * FROM runs").fetchall()
-    assert runs == [(1, 1000.0, 1010.0, "list.txt", '{"done": 3}'), (2, 1000.0, None, "list.txt", None)]
+    assert runs == [(1, 1000.0, 1010.0, "list.txt", '{"done": 3}', None), (2, 1000.0, None, "list.txt", None, None)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 255, 256, 257, 700])
