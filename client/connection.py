@@ -33,6 +33,7 @@ from .exchange import Exchange
 from .limits import CONTINUE_S, LARGE_RECV_BYTES, RECV_BYTES
 from .outbox import Outbox
 from .sendfile import send_file
+from .speed import SpeedWatch
 from .timeouts import Timeout
 from .tls import is_truncation
 
@@ -178,6 +179,10 @@ class Connection:
             await waiter
             if exchange.upload is not None:
                 await self.settle(exchange)
+            if timeout.low_speed is not None and exchange.transport is self:
+                exchange.speed = SpeedWatch(self._loop, exchange, *timeout.low_speed)
+                if exchange.is_paused:
+                    exchange.speed.stop()
         except BaseException:
             self.give_up(exchange, waiter)
             if exchange.upload is not None:
@@ -426,6 +431,8 @@ class Connection:
 
     def exchange_ended(self, exchange: Exchange, reusable: bool) -> None:
         """The message is complete: close, or make ready for the next request."""
+        if exchange.speed is not None:
+            exchange.speed.stop()
         self._exchange = None
         self._due = None
         channel = self._channel
@@ -444,6 +451,8 @@ class Connection:
 
     def exchange_failed(self, exchange: Exchange) -> None:
         """The exchange has failed: what is on the wire belongs to nobody."""
+        if exchange.speed is not None:
+            exchange.speed.stop()
         self._exchange = None
         self.close()
         self._on_released(self, False)
@@ -452,11 +461,15 @@ class Connection:
         """The reader is behind: stop receiving, and stop counting idle time."""
         self._channel.pause_reading()
         self._arm(None, IdleReadTimeoutError)
+        if exchange.speed is not None:
+            exchange.speed.stop()
 
     def resume(self, exchange: Exchange) -> None:
         """The reader has caught up."""
         self._channel.resume_reading()
         self._arm_reading(exchange)
+        if exchange.speed is not None:
+            exchange.speed.go()
 
     def lend_channel(self, on_readable: Callable[[], object]) -> Channel:
         """Let the caller move the content by itself until the exchange ends; *on_readable* replaces the reader."""

@@ -20,6 +20,7 @@
     |       +-- FirstByteTimeoutError             request sent, no response head yet
     |       +-- IdleReadTimeoutError              no octet of the body for too long
     |       +-- IdleWriteTimeoutError             the peer took no octet of the request for too long
+    |       +-- LowSpeedTimeoutError              the content came too slowly: ``rate``, ``received``
     |       +-- TotalTimeoutError                 ``Timeout.total``, up to the last octet of the body
     +-- ClientResponseError                       a response came, and it is not what was asked for
     |   +-- ClientHttpProxyError                  a proxy refused the tunnel (its status)
@@ -69,6 +70,7 @@ __all__ = [
     "IdleWriteTimeoutError",
     "IncompleteMessageError",
     "InvalidURL",
+    "LowSpeedTimeoutError",
     "PoolTimeoutError",
     "RedirectError",
     "ResponseHeadTooLargeError",
@@ -279,6 +281,26 @@ class IdleWriteTimeoutError(ServerTimeoutError):
     """The peer took no octet of the request for too long (``Timeout.idle_write``)."""
 
     phase = "sending the request"
+
+
+class LowSpeedTimeoutError(ServerTimeoutError):
+    """The content came too slowly (``Timeout.low_speed``). Another server, or another hour, may be quicker.
+
+    Attributes:
+        seconds: Over how many the average was taken.
+        rate: Octets a second that were expected.
+        received: Octets that came in these seconds.
+    """
+
+    def __init__(self, seconds: float, rate: float, received: int) -> None:
+        super().__init__(seconds)
+        self.rate = rate
+        self.received = received
+        self.args = (seconds, rate, received)
+
+    def __str__(self) -> str:
+        seen = self.received / self.seconds
+        return f"the content came at {seen:.0f} octets/s over {self.seconds:g} s; expected at least {self.rate:g}"
 
 
 class TotalTimeoutError(ServerTimeoutError):

@@ -45,6 +45,7 @@ from .limits import (
 from .streams import Buffer
 
 if TYPE_CHECKING:
+    from .speed import SpeedWatch
     from .timings import Timings
 
 __all__ = ["Exchange", "Transport"]
@@ -114,6 +115,7 @@ class Exchange:
         error: Why the exchange failed.
         head_octets: Octets that have come before the head was complete.
         total_at: Loop time by which all must be done; None is no bound.
+        speed: Sees to it that the content does not come too slowly; None for nobody.
         timings: How long its phases took; None when nobody wants to know.
     """
 
@@ -135,6 +137,7 @@ class Exchange:
     error: BaseException | None = None
     head_octets = 0
     total_at: float | None = None
+    speed: SpeedWatch | None = None
     timings: Timings | None = None
     whole: bytes | None = None  # the content, when it came whole with an ordinary head and nobody made a Buffer of it
     _buffer_class: type[Buffer] = Buffer

@@ -226,6 +226,7 @@ class ClientSession:
         self._is_plain = (
             not (trace_configs or timings)
             and self._timeout.total is None
+            and self._timeout.low_speed is None
             and maker is Exchange
             and self._base_url is None
             and auth is None

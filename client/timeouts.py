@@ -21,6 +21,12 @@ class Timeout:
         idle_read: Between two arrivals of content (IdleReadTimeoutError); suspended while the reader is the slow side.
             Default 60.
         idle_write: While the peer takes nothing of the request (IdleWriteTimeoutError). Default 60.
+        low_speed: ``(octets a second, seconds)``: content that comes more slowly than the first, on the average of each
+            time of the second's length (LowSpeedTimeoutError). Time in which the reader is the slow side does not
+            count; content that is sent is not looked at. Default None.
+
+    Raises:
+        ValueError: A number that is not above 0, or infinite.
     """
 
     total: float | None = None
@@ -29,9 +35,14 @@ class Timeout:
     first_byte: float | None = 60.0
     idle_read: float | None = 60.0
     idle_write: float | None = 60.0
+    low_speed: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        if self.low_speed is not None and not all(0 < value < math.inf for value in self.low_speed):
+            raise ValueError(
+                f"Timeout(low_speed={self.low_speed!r}): expected octets a second and seconds, both above 0"
+            )
+        for name in self.__slots__[:-1]:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"Timeout({name}={value!r}): expected seconds above 0, or None for no bound")

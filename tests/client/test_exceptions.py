@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import re
 
 import pytest
@@ -28,6 +29,7 @@ from fetchd.client.exceptions import (
     IdleWriteTimeoutError,
     IncompleteMessageError,
     InvalidURL,
+    LowSpeedTimeoutError,
     PoolTimeoutError,
     RedirectError,
     ResponseHeadTooLargeError,
@@ -99,6 +101,14 @@ def test_a_timeout_is_a_timeout_error_and_a_server_timeout(error: type[ServerTim
     assert error(2.5).seconds == 2.5
 
 
+def test_content_that_comes_too_slowly_is_a_timeout_too() -> None:
+    """It says how much came."""
+    error = LowSpeedTimeoutError(30, 1000, 360)
+    assert isinstance(error, ServerTimeoutError)
+    assert (error.seconds, error.rate, error.received) == (30, 1000, 360)
+    assert repr(pickle.loads(pickle.dumps(error))) == repr(error)
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
@@ -131,6 +141,10 @@ def test_a_timeout_is_a_timeout_error_and_a_server_timeout(error: type[ServerTim
         (ConnectionTimeoutError(30.0), "connecting took longer than 30 s"),
         (FirstByteTimeoutError(60), "waiting for the response head took longer than 60 s"),
         (IdleReadTimeoutError(60), "waiting for more of the content took longer than 60 s"),
+        (
+            LowSpeedTimeoutError(30, 1000, 360),
+            "the content came at 12 octets/s over 30 s; expected at least 1000",
+        ),
         (IdleWriteTimeoutError(60), "sending the request took longer than 60 s"),
         (TotalTimeoutError(0.5), "the request took longer than 0.5 s"),
         (ClientResponseError("http://h/", status=404, message="Not Found"), "404 Not Found from http://h/"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from fetchd.client.timeouts import ClientTimeout, Timeout
 
-PHASES = [field.name for field in dataclasses.fields(Timeout)]
+PHASES = [field.name for field in dataclasses.fields(Timeout) if field.name != "low_speed"]
 
 
 def test_a_large_download_does_not_die_of_its_size() -> None:
@@ -19,17 +20,19 @@ def test_a_large_download_does_not_die_of_its_size() -> None:
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("value", [0.001, 1, 86_400.0, None])
 def test_a_bound_is_seconds_above_0_or_none(phase: str, value: float | None) -> None:
-    assert getattr(Timeout(**{phase: value}), phase) == value
+    bounds: Any = {phase: value}
+    assert getattr(Timeout(**bounds), phase) == value
 
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("value", [0, 0.0, -1, float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_bound_is_refused(phase: str, value: float) -> None:
     """Endless is said by None: a timer for infinity is an error on some loops."""
+    bounds: Any = {phase: value}
     with pytest.raises(
         ValueError, match=rf"Timeout\({phase}={value!r}\): expected seconds above 0, or None for no bound"
     ):
-        Timeout(**{phase: value})
+        Timeout(**bounds)
 
 
 def test_bounds_do_not_change_once_they_are_set() -> None:
@@ -58,3 +61,11 @@ def test_a_bound_below_nothing_is_a_mistake_in_its_words_too() -> None:
     """As for Timeout."""
     with pytest.raises(ValueError, match="total"):
         ClientTimeout(total=-1)
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (1, 0), (-1, 1), (float("nan"), 1), (1, float("inf"))])
+def test_a_speed_is_two_numbers_above_0(pair: tuple[float, float]) -> None:
+    """Octets a second, and the seconds over which they are counted."""
+    assert Timeout(low_speed=(1000, 30)).low_speed == (1000, 30)
+    with pytest.raises(ValueError, match="expected octets a second and seconds, both above 0"):
+        Timeout(low_speed=pair)

@@ -367,7 +367,7 @@ def silent_after(reply: bytes) -> PageScript:
     ],
 )
 async def test_each_phase_has_its_timeout(
-    tmp_path: Path, page: OnePage, bounds: dict[str, float], failure_class: str, status: int | None
+    tmp_path: Path, page: OnePage, bounds: Any, failure_class: str, status: int | None
 ) -> None:
     """Silence before the head, within it, and within the content."""
     async with desk(tmp_path, page, timeout=Timeout(**bounds)) as at_work:
