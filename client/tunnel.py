@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final, cast
 
 from .auth import BasicAuth
 from .channel import Channel, wait_ready
@@ -59,7 +59,7 @@ async def open_by_proxy(
         proxy: The proxy.
         origin: Where to.
         connect: Opens a TCP connection to a host and port.
-        resolver: Gives addresses where SOCKS wants them.
+        resolver: Gives the address of *origin* where a SOCKS proxy is not to look it up.
         settings: How TLS is spoken to an https proxy.
         finish: Makes the channel of a socket that leads to the origin, with TLS if that is spoken there.
         watch: Who watches; None for nobody.
@@ -72,7 +72,7 @@ async def open_by_proxy(
     """
     if proxy.is_socks:
         with timed(watch, "proxy"):
-            sock = await _open_socks(proxy, origin, resolver)
+            sock = await _open_socks(proxy, origin, connect, resolver)
         return await finish(sock)
     credentials = None if proxy.auth is None else proxy.auth.authorize("CONNECT", _authority(origin), b"")
     for _ in range(_ATTEMPTS):
@@ -187,7 +187,7 @@ async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> byte
             await wait_ready(loop, sock.fileno(), for_writing=False)
 
 
-async def _open_socks(proxy: Proxy, origin: Origin, resolver: Resolver) -> socket.socket:
+async def _open_socks(proxy: Proxy, origin: Origin, connect: Connect, resolver: Resolver) -> socket.socket:
     """A connection to *origin* by a SOCKS5 proxy; needs the extra ``socks``."""
     try:
         from python_socks import ProxyError, ProxyType
@@ -203,14 +203,27 @@ async def _open_socks(proxy: Proxy, origin: Origin, resolver: Resolver) -> socke
             )
         login, password = proxy.auth.login, proxy.auth.password
     is_remote = proxy.scheme == "socks5h"
-    address = await _first_address(resolver, proxy.host, proxy.port)
     target = origin.host if is_remote else await _first_address(resolver, origin.host, origin.port)
-    socks = SocksProxy(ProxyType.SOCKS5, address, proxy.port, login, password, rdns=is_remote)
+    way = cast(Any, _Way(connect))  # which has what the library asks of another proxy on the way to this one
+    socks = SocksProxy(ProxyType.SOCKS5, proxy.host, proxy.port, login, password, rdns=is_remote, forward=way)
     try:
         return await socks.connect(target, origin.port, timeout=_SOCKS_TIMEOUT_S)
+    except ClientConnectorError as exc:
+        raise ClientProxyConnectionError(proxy.host, proxy.port, exc.attempts) from exc
     except (ProxyError, OSError) as exc:
         problem = exc if isinstance(exc, OSError) else OSError(str(exc))
         raise ClientProxyConnectionError(proxy.host, proxy.port, (problem,)) from exc
+
+
+class _Way:
+    """Connects to a SOCKS proxy as to any other host: every address of it, from the local one, if the policy allows."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    async def connect(self, dest_host: str, dest_port: int, timeout: float | None) -> socket.socket:
+        """A connection to the proxy; the bound is that of the whole."""
+        return await self._connect(dest_host, dest_port)
 
 
 # The library insists on a bound; ours is Timeout.connect, so this one never comes first.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fetchd.client import (
+    AddressNotAllowedError,
     BasicAuth,
     ClientConnectorCertificateError,
     ClientHttpProxyError,
@@ -24,6 +27,7 @@ from fetchd.client import (
     TCPConnector,
     Timeout,
     UnixConnector,
+    is_public_address,
     request,
 )
 from tests.support import certs
@@ -441,6 +445,28 @@ async def test_socks_carries_requests(scheme: str, tls_origin: bool) -> None:
                 async with session.get(origin.url(host="localhost")) as reply:
                     assert await reply.read() == b"GET / "
         assert socks.asked == [(3, "localhost") if scheme == "socks5h" else (1, "127.0.0.1")]
+
+
+async def test_a_socks_proxy_is_connected_to_as_any_host_is() -> None:
+    """By the connector's own way: addresses in turn, the socket's maker, the policy on addresses."""
+    socks = Socks()
+    made: list[Any] = []
+
+    def make(info: Any) -> socket.socket:
+        made.append(info[4][:2])
+        return socket.socket(*info[:3])
+
+    async with raw_server(socks.script) as proxy, raw_server(echo) as origin:
+        url = f"socks5h://localhost:{proxy.port}"
+        connector = ProxyConnector(url, socket_factory=make)
+        async with ClientSession(connector=connector) as session, session.get(origin.url()) as reply:
+            assert await reply.read() == b"GET / "
+        assert ("127.0.0.1", proxy.port) in made
+        async with ClientSession(connector=ProxyConnector(url, allow_address=is_public_address)) as session:
+            with pytest.raises(ClientProxyConnectionError, match="allow_address refuses") as caught:
+                await session.get(origin.url())
+            assert isinstance(caught.value.__cause__, AddressNotAllowedError)
+        assert proxy.accepted == 1
 
 
 async def test_socks_takes_user_and_password() -> None:
