@@ -46,7 +46,7 @@ BOTH_LOOPS = True
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 LARGE = bytes(range(256)) * 4096 * 6  # 6 MiB: more than the buffers of both ends
-BOUND = 0.06
+BOUND = 0.15  # s: a busy machine stops for a tenth of a second
 
 plain_and_tls = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
