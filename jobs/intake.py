@@ -4,9 +4,9 @@ Every line leaves here as exactly one of: an item for the scheduler, or an outco
 Lives here: identity, duplicates, collisions, what an entry of the ledger means for an item. Not here: reading
 (``manifests``), the ledger's look-ups (given as values), fetching.
 
-Identity. An item is its URL and its path; the URL without its fragment, which is never sent (RFC 9110 section 7.1),
-and without userinfo. Two lines with both the same are one item, the second a duplicate; the same path for different
-URLs is a collision. What is known of a path: ``claims`` holds what is in memory (waiting, in flight,
+Identity. An item is its method, its URL and its path; the URL without its fragment, which is never sent (RFC 9110
+section 7.1), and without userinfo. Two lines with all three the same are one item, the second a duplicate; the same
+path otherwise is a collision. What is known of a path: ``claims`` holds what is in memory (waiting, in flight,
 ended and not yet recorded), the ledger everything else, so that memory follows the window and not the manifest.
 """
 
@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Final
 
 from .failures import Failure, FailureClass
 from .items import Item, Outcome, Result
 from .ledger import Collision, State, Wanted
 from .ledger import Entry as LedgerEntry
-from .manifests import BadLine, Line
+from .manifests import BadLine, DetailedLine, Line
 from .naming import safe_path
 from .resume import ResumePoint
 from .settings import OnCollision
-from .targets import parse_target, without_userinfo
+from .targets import Target, parse_target
 
 __all__ = ["Admitted", "Intake", "Known", "derive_path"]
 
@@ -89,6 +88,7 @@ class Intake:
         self._claims: dict[str, Item] = {}  # path -> who has it
         self._rivals: dict[Item, Item] = {}  # from parse to judge: who came too late -> who has the path
         self._refused: dict[tuple[str, str], Item] = {}  # identities that lost their path, until that is recorded
+        self._numbered: set[Item] = set()  # those of this batch that were given a path of their own
 
     @property
     def held(self) -> int:
@@ -102,9 +102,10 @@ class Intake:
         elif self._refused and self._refused.get(_identity(item)) is item:
             del self._refused[_identity(item)]
 
-    def parse(self, lines: Iterable[Line | BadLine], admitted: Admitted) -> list[Item]:
+    def parse(self, lines: Iterable[Line | DetailedLine | BadLine], admitted: Admitted) -> list[Item]:
         """Give the lines that are items, to be looked up in the ledger; those that are none go to *admitted*."""
         items: list[Item] = []
+        self._numbered.clear()
         for line in lines:
             if isinstance(line, BadLine):
                 item = Item(line.text, line.number)
@@ -113,12 +114,15 @@ class Intake:
             url = line.url
             try:
                 target = parse_target(url)
+                if "#" in url:
+                    url = url.partition("#")[0]
+                if isinstance(line, DetailedLine):
+                    item = _detailed_item(line, url, target)
+                else:
+                    item = Item(url, line.number, None, target.scheme, target.host_key, safe_path(target))
             except ValueError as exc:
-                admitted.outcomes.append(_invalid(Item(url, line.number), str(exc)))
+                admitted.outcomes.append(_invalid(Item(line.url, line.number), str(exc)))
                 continue
-            if "#" in url:
-                url = url.partition("#")[0]
-            item = Item(url, line.number, None, target.scheme, target.host_key, safe_path(target))
             self._claim(item)
             items.append(item)
         return items
@@ -131,7 +135,7 @@ class Intake:
 
     def wanted(self, items: Sequence[Item]) -> list[Wanted]:
         """What to look up in the ledger for *items*."""
-        return [(item.url, item.path, item.name is None) for item in items]
+        return [(_looked_up(item), item.path, item.name is None) for item in items]
 
     def judge(self, items: Sequence[Item], known: Sequence[Known], admitted: Admitted) -> list[Item]:
         """Sort *items* by what the ledger knows of each; gives those that must be looked up again under a new path."""
@@ -197,8 +201,9 @@ class Intake:
 
     def _collide(self, item: Item, owner: str, admitted: Admitted, again: list[Item]) -> None:
         self.release(item)
-        if self._on_collision == "number" and item.name is None:
+        if self._on_collision == "number" and item not in self._numbered:
             _number(item)
+            self._numbered.add(item)
             self._claim(item)
             again.append(item)
         elif self._on_collision == "skip":
@@ -229,7 +234,32 @@ class Intake:
 
 def _identity(item: Item) -> tuple[str, str]:
     """What makes two lines one item."""
-    return item.path, item.shown_url
+    return item.path, item.identity
+
+
+def _looked_up(item: Item) -> str:
+    """What the ledger compares; it takes userinfo off by itself."""
+    return item.url if item.extras is None else item.identity
+
+
+def _detailed_item(line: DetailedLine, url: str, target: Target) -> Item:
+    """Return the item of a line that says more than its URL.
+
+    Raises:
+        ValueError: Its output name is unsafe, or a mirror is no URL.
+    """
+    extras = line.extras
+    for mirror in () if extras is None else extras.mirrors:
+        _check_mirror(mirror)
+    path = safe_path(target, line.name)
+    return Item(url, line.number, line.name, target.scheme, target.host_key, path, extras=extras)
+
+
+def _check_mirror(mirror: str) -> None:
+    try:
+        parse_target(mirror)
+    except ValueError as exc:
+        raise ValueError(f"mirror: {exc}") from None
 
 
 def _invalid(item: Item, reason: str) -> Outcome:
@@ -237,11 +267,10 @@ def _invalid(item: Item, reason: str) -> Outcome:
 
 
 def _number(item: Item) -> None:
-    """Give *item* a path of its own that follows from its URL, so that it is the same in every run."""
+    """Give *item* a path of its own that follows from its key, so that it is the same in every run."""
     stem, dot, ending = item.path.rpartition(".")
     if not dot or "/" in ending or stem.endswith("/") or not stem:
         stem, ending = item.path, ""
-    digest = blake2b(without_userinfo(item.url).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    item.path = f"{stem}~{digest}{dot if ending else ''}{ending}"
+    item.path = f"{stem}~{item.key[:4].hex()}{dot if ending else ''}{ending}"
     item.name = item.path
     item.row = 0

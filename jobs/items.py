@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from .extras import Extras, identity_of, item_key
 from .failures import Failure, FailureClass
 from .resume import ResumePoint
 from .targets import without_userinfo
 
-__all__ = ["Failure", "FailureClass", "Item", "Outcome", "Result"]
+__all__ = ["Extras", "Failure", "FailureClass", "Item", "Outcome", "Result"]
 
 
 class Result(StrEnum):
@@ -30,7 +31,7 @@ class Result(StrEnum):
 class Item:
     """One URL of a manifest and where it goes. Compared by identity; mutable where said.
 
-    A slotted object of about 130 octets, because a window holds 100,000 of them.
+    A slotted object of about 120 octets, because a window holds 100,000 of them.
 
     Attributes:
         url: The URL exactly as the manifest has it, but for blanks around it and its fragment.
@@ -44,6 +45,7 @@ class Item:
         row: Mutable. Row of the ledger, 0 while there is none.
         resume: Mutable. Where the body goes on. None to fetch it whole; so too at offset 0, where it says that the
             ledger may still have a validator for the octets that are to be replaced.
+        extras: What else the manifest says of it; None for most items, of which it says nothing else.
     """
 
     url: str
@@ -56,11 +58,27 @@ class Item:
     throttles: int = 0
     row: int = 0
     resume: ResumePoint | None = None
+    extras: Extras | None = None
 
     @property
     def shown_url(self) -> str:
         """The URL for messages, logs and reports: without userinfo."""
         return without_userinfo(self.url)
+
+    @property
+    def method(self) -> str:
+        """Of its requests."""
+        return "GET" if self.extras is None else self.extras.method
+
+    @property
+    def key(self) -> bytes:
+        """What it is known by, see `item_key`."""
+        return item_key(self.url, self.name, self.method)
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another item of the same path: its URL as shown, the method before it if not GET."""
+        return self.shown_url if self.extras is None else identity_of(self.shown_url, self.extras.method)
 
     def __repr__(self) -> str:
         return f"<Item line {self.line}: {self.shown_url}>"

@@ -35,6 +35,7 @@ from types import TracebackType
 from typing import Final
 
 from .exceptions import LedgerError, LocalFailureError, SettingsError
+from .extras import identity_of
 from .ledger_lock import LOCK_NAME, FolderLock
 from .ledger_reader import LedgerReader, RunRecord
 from .ledger_rows import (
@@ -216,7 +217,7 @@ class Ledger(LedgerReader):
         candidates = self._candidates([row.path for row in rows])
         new: dict[tuple[str, str], int] = {}
         for key, row in enumerate(rows):
-            wanted = (stored_url(row.url), row.path, row.derived)
+            wanted = (identity_of(stored_url(row.url), row.method), row.path, row.derived)
             row.row = own_row(wanted, candidates.get(key, ()), self._derive)
             if row.row == 0:
                 row.row = new.get(wanted[:2]) or new.setdefault(wanted[:2], self.next_row())

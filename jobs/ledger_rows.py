@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from .extras import identity_of
 from .ledger_schema import State
 from .targets import without_userinfo
 
@@ -36,7 +37,7 @@ Derive = Callable[[str], str]
 """From a URL as stored (without userinfo) to the path the folder's template gives it."""
 
 Wanted = tuple[str, str, bool]
-"""What is looked up: the URL, the path, and whether the path is what `Derive` gives for the URL."""
+"""What is looked up: the URL (see `identity_of`), the path, and whether the path is what `Derive` gives for the URL."""
 
 StoredRow = tuple[int, str, int, int, int, int, int, str | None]
 """A row as it stands in the table items, column by column."""
@@ -63,6 +64,7 @@ class Row:
         run: The run that last touched it; ``commit`` sets its own.
         size: Octets of the file; 0 unless finishing or done.
         attempts: How many were made.
+        method: Of the request.
         status: Status code of the last response, None when there was none.
         failure_class: Value of the `FailureClass` of the last failure, empty when it went well.
         message: The failure in a sentence.
@@ -85,6 +87,7 @@ class Row:
     run: int = 0
     size: int = 0
     attempts: int = 1
+    method: str = "GET"
     status: int | None = None
     failure_class: str = ""
     message: str = ""
@@ -211,12 +214,14 @@ def _extra_of(row: Row) -> str | None:
         and row.derived
         and row.attempts == 1
         and (row.status is None or row.status == 200)
+        and row.method == "GET"
         and row.final_url is row.validator is row.digest is row.etag is row.last_modified is None
     ):
         return None
     finished = row.state in _FINISHED
     extra: dict[str, Any] = {
         "path": None if row.derived else row.path,
+        "method": None if row.method == "GET" else row.method,
         "attempts": None if row.attempts == 1 else row.attempts,
         "status": None if finished and row.status == 200 else row.status,
         "class": row.failure_class or None,
@@ -247,6 +252,7 @@ def load_row(stored: StoredRow, run_started: float, derive: Derive) -> Row:
         run=run,
         size=size,
         attempts=extra.get("attempts", 1),
+        method=extra.get("method", "GET"),
         status=extra.get("status", 200 if state in _FINISHED else None),
         failure_class=extra.get("class", ""),
         message=extra.get("message", ""),
@@ -301,7 +307,7 @@ def judge(wanted: Wanted, candidates: Iterable[Candidate], run: int, derive: Der
         if not _has_path(candidate, wanted, derive):
             continue
         entry = entry_of(candidate)
-        if candidate[1] == wanted[0]:
+        if _identity(candidate) == wanted[0]:
             own = entry
         elif _owns_its_path(entry, run):
             owner = Collision(entry.row, candidate[1], entry.state)
@@ -312,7 +318,7 @@ def judge(wanted: Wanted, candidates: Iterable[Candidate], run: int, derive: Der
 
 def own_row(wanted: Wanted, candidates: Iterable[Candidate], derive: Derive) -> int:
     """Return the number of the item's own row among the rows of its slot, 0 when it has none."""
-    own = (c[0] for c in candidates if c[1] == wanted[0] and _has_path(c, wanted, derive))
+    own = (c[0] for c in candidates if _identity(c) == wanted[0] and _has_path(c, wanted, derive))
     return next(own, 0)
 
 
@@ -325,6 +331,12 @@ def _has_path(candidate: Candidate, wanted: Wanted, derive: Derive) -> bool:
         return bool(stored == path)
     # Hot path: paths that both follow from the same URL need not be derived to be the same.
     return (derived and url == wanted_url) or derive(url) == path
+
+
+def _identity(candidate: Candidate) -> str:
+    """What tells the row's item from another one of the same path."""
+    url, text = candidate[1], candidate[5]
+    return url if text is None else identity_of(url, json.loads(text).get("method", "GET"))
 
 
 def _owns_its_path(entry: Entry, run: int) -> bool:

@@ -94,7 +94,8 @@ CREATE VIEW report AS SELECT
     coalesce(json_extract(extra, '$.attempts'), 1) AS attempts,
     datetime(started_at + started, 'unixepoch') AS started, ms / 1000.0 AS seconds,
     json_extract(extra, '$.digest') AS digest, json_extract(extra, '$.etag') AS etag,
-    json_extract(extra, '$.last_modified') AS last_modified, json_extract(extra, '$.line') AS line, run
+    json_extract(extra, '$.last_modified') AS last_modified, json_extract(extra, '$.line') AS line,
+    coalesce(json_extract(extra, '$.method'), 'GET') AS method, run
     FROM items LEFT JOIN runs ON runs.id = run;
 PRAGMA user_version = {SCHEMA_VERSION};
 PRAGMA application_id = {_APPLICATION_ID};

@@ -414,7 +414,7 @@ class Run:
 
     def _row(self, item: Item, state: State, started: float) -> Row:
         now = time.time()
-        return Row(
+        row = Row(
             item.url,
             item.path,
             state,
@@ -425,6 +425,9 @@ class Run:
             started=started or now,
             seconds=now - started if started else 0.0,
         )
+        if item.extras is not None:
+            row.method = item.extras.method
+        return row
 
     def _keep_resume(self, row: Row, item: Item) -> None:
         point = item.resume

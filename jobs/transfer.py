@@ -18,6 +18,7 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -119,16 +120,17 @@ class Transfer:
         point = item.resume if item.resume is not None and item.resume.offset else None
         try:
             while True:
-                if point is None:
+                context: AbstractAsyncContextManager[ClientResponse]
+                if point is None and item.extras is None:
                     context = self._session.get(item.url)
                 else:
-                    context = self._session.get(item.url, headers=resume_fields(point))
+                    context = self._request(item, point)
                 async with context as response:
                     status = response.status
                     if seen_status is not None:
                         seen_status[:] = (status,)
                     if status == 200 and point is None:
-                        if response.is_complete and item.resume is None:  # hot path: most items
+                        if response.is_complete and item.resume is None and item.extras is None:  # hot path: most items
                             data = await response.read()
                             self._received += len(data)
                             return Fetched(len(data), data, status, _final_url(item, response), _modified(response))
@@ -149,6 +151,13 @@ class Transfer:
             if isinstance(exc, BodyTooLargeError):
                 _start_over(item)  # the rest alone might be small enough
             raise AttemptFailedError(Failure(classify(exc), str(exc), status)) from exc
+
+    def _request(self, item: Item, point: ResumePoint | None) -> AbstractAsyncContextManager[ClientResponse]:
+        """The request of an item that is gone on with, or of which the manifest says more than its URL."""
+        fields = [] if point is None else list(resume_fields(point).items())
+        if item.extras is None:
+            return self._session.get(item.url, headers=fields)
+        return self._session.request(item.extras.method, item.url, headers=[*item.extras.headers, *fields])
 
     async def _attempt_in_time(self, item: Item) -> Fetched:
         """The same, within ``timeout``."""
@@ -186,10 +195,12 @@ class Transfer:
 
     async def _take_whole(self, item: Item, response: ClientResponse) -> Fetched:
         length = response.content_length
+        _check_size(item, length, response.status)
         if response.is_complete or (length is not None and length <= SMALL_BODY_BYTES):
             _start_over(item)
             data = await response.read()
             self._received += len(data)
+            _check_size(item, len(data), response.status)
             if item.resume is not None:
                 self._folder.remove_part(item.path)
                 item.resume = None
@@ -200,6 +211,7 @@ class Transfer:
         return await self._stream(item, response, fd, 0, length)
 
     async def _append(self, item: Item, response: ClientResponse, point: ResumePoint, total: int | None) -> Fetched:
+        _check_size(item, total, response.status)
         fd = self._folder.open_part(item.path, resume=True)
         if os.fstat(fd).st_size < point.offset:
             os.close(fd)
@@ -234,6 +246,7 @@ class Transfer:
             if total is not None and size != total:
                 message = f"incomplete content: the server sent less than asked for, {size} of {total} octets are here"
                 raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
+            _check_size(item, size, response.status)
             modified = _modified(response)
             if modified is not None:
                 os.utime(fd, (modified, modified))
@@ -246,7 +259,7 @@ class Transfer:
                     self._folder.remove_part(item.path)
 
     async def _remember(self, item: Item, response: ClientResponse, total: int | None) -> None:
-        validator = validator_of(response.headers)
+        validator = validator_of(response.headers) if item.method == "GET" else None
         is_replacing = item.resume is not None
         item.resume = None
         if validator is not None:
@@ -260,6 +273,20 @@ def _start_over(item: Item) -> None:
     """Have the next request ask for the whole; ``item.resume`` goes on telling that the ledger may have a validator."""
     if item.resume is not None:
         item.resume = item.resume._replace(offset=0)
+
+
+def _check_size(item: Item, size: int | None, status: int) -> None:
+    """See that the content has the length that the manifest says; a length that is not known yet passes.
+
+    Raises:
+        AttemptFailedError: It has not. What is here of it is not gone on with.
+    """
+    expected = None if item.extras is None else item.extras.size
+    if expected is None or size is None or size == expected:
+        return
+    _start_over(item)
+    message = f"{size} octets; the manifest says {expected}"
+    raise AttemptFailedError(Failure(FailureClass.SIZE, message, status))
 
 
 def _final_url(item: Item, response: ClientResponse) -> str | None:

@@ -6,7 +6,8 @@ reading. What a URL is, is not known here (``targets.py``).
 
 from __future__ import annotations
 
-from .plain import MAX_LINE_BYTES, BadLine, Batch, Line, plain_lines
+from .lines import MAX_LINE_BYTES, BadLine, Batch, DetailedLine, Line
+from .plain import plain_lines
 from .source import STANDARD_INPUT, ManifestSource
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "STANDARD_INPUT",
     "BadLine",
     "Batch",
+    "DetailedLine",
     "Line",
     "ManifestSource",
     "open_manifest",

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ..exceptions import ManifestError
-from .plain import Batch
+from .lines import Batch
 
 __all__ = ["STANDARD_INPUT", "ManifestSource"]
 

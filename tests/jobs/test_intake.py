@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetchd.jobs.extras import Extras, item_key
 from fetchd.jobs.intake import Admitted, Intake, Known, derive_path
 from fetchd.jobs.items import Item
 from fetchd.jobs.ledger import Collision, Entry, State
-from fetchd.jobs.manifests import BadLine, Line
+from fetchd.jobs.manifests import BadLine, DetailedLine, Line
 from fetchd.jobs.resume import ResumePoint
 from fetchd.jobs.settings import OnCollision
 
@@ -44,15 +45,15 @@ class World:
             is_fresh=self.is_fresh,
         )
 
-    def admit(self, *lines: str | BadLine) -> Admitted:
+    def admit(self, *lines: str | DetailedLine | BadLine) -> Admitted:
         """Admit a batch whose lines are numbered from 1, by as many look-ups as it takes."""
         admitted = Admitted()
-        batch = [Line(n, line) if isinstance(line, str) else line for n, line in enumerate(lines, 1)]
+        batch = [Line(n, line) if isinstance(line, str) else line._replace(number=n) for n, line in enumerate(lines, 1)]
         items = self.intake.parse(batch, admitted)
         while items:
             wanted = self.intake.wanted(items)
             self.looked_up += [path for _, path, _ in wanted]
-            known = [self.known.get((item.shown_url, item.path)) for item in items]
+            known = [self.known.get((item.identity, item.path)) for item in items]
             items = self.intake.judge(items, known, admitted)
         return admitted
 
@@ -358,3 +359,84 @@ def test_every_line_leaves_once_and_no_path_has_two_items(
     for item in [*ended, *under_way.values()]:
         world.intake.release(item)
     assert world.intake.held == 0
+
+
+# What a line says besides its URL
+
+
+def detailed(url: str = OTHER, name: str | None = None, line: int = 1, **said: Any) -> DetailedLine:
+    """A line of a manifest that says more."""
+    return DetailedLine(line, url, name, Extras(**said) if said else None)
+
+
+def test_a_line_may_name_its_file() -> None:
+    """The name is taken as it is but for what is unsafe in it; the ledger has to store it."""
+    world = World()
+    [item] = world.admit(detailed(name="sub/x.part")).items
+    assert (item.name, item.path, item.extras) == ("sub/x.part", "sub/x.part@bcee4f51", None)
+    assert world.intake.wanted([item]) == [(OTHER, item.path, False)]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (detailed(name="../x"), "output name with '..'"),
+        (detailed(name="/etc/passwd"), "absolute output name"),
+        (detailed(name="a\\b"), "backslash or NUL"),
+        (detailed(name=""), "empty output name"),
+        (detailed(mirrors=(OTHER, "ftp://h/a")), "mirror: unknown scheme"),
+    ],
+)
+def test_a_name_that_leads_out_and_a_mirror_that_is_none_are_bad_lines(line: DetailedLine, reason: str) -> None:
+    """Nothing of the item is fetched: what was meant is not known."""
+    [outcome] = World().admit(line).outcomes
+    assert outcome.failure is not None
+    assert reason in outcome.failure.message
+    assert (outcome.result, outcome.item.url) == ("invalid", OTHER)
+
+
+def test_what_a_line_says_goes_with_the_item_and_a_line_that_says_nothing_has_none() -> None:
+    world = World()
+    line = detailed(size=3, headers=(("A", "b"),))
+    first, second = world.admit(line, "http://h/c").items
+    assert first.extras is line.extras
+    assert (first.path, second.extras) == (ELSEWHERE, None)
+
+
+def test_two_methods_of_one_url_are_two_items() -> None:
+    """Here, and in the ledger; their file is one all the same, so the later one loses it."""
+    world = World()
+    admitted = world.admit(OTHER, detailed(method="POST"), detailed(method="POST"))
+    assert told(admitted) == ["fetch h/b", "failed: policy", "skipped: duplicate"]
+    assert world.intake.wanted([admitted.outcomes[0].item]) == [(f"POST {OTHER}", ELSEWHERE, True)]
+    known: dict[tuple[str, str], Known] = {(f"POST {OTHER}", ELSEWHERE): entry(State.DONE, size=1)}
+    assert told(World(known, {ELSEWHERE: 1}).admit(detailed(method="POST"))) == ["skipped: done"]
+
+
+@pytest.mark.parametrize("on_collision", ["error", "number"])
+def test_a_name_that_is_given_twice_is_a_collision(on_collision: OnCollision) -> None:
+    """Of two URLs; for one URL it is a duplicate."""
+    world = World(on_collision=on_collision)
+    admitted = world.admit(
+        detailed("http://h/a", "x.bin"), detailed("http://h/b", "x.bin"), detailed("http://h/a", "x.bin")
+    )
+    numbered = f"fetch x~{item_key('http://h/b', 'x.bin')[:4].hex()}.bin"
+    assert told(admitted) == [
+        "fetch x.bin",
+        numbered if on_collision == "number" else "failed: policy",
+        "skipped: duplicate",
+    ]
+
+
+def test_a_key_is_made_of_method_url_and_name_and_of_nothing_else() -> None:
+    """Neither of the line nor of credentials; no name is not the name of nothing."""
+    items = [
+        Item("http://h/a", 1),
+        Item("http://h/a", 2, "x"),
+        Item("http://h/b", 3),
+        Item("http://h/a", 4, extras=Extras(method="PUT")),
+    ]
+    assert len({item.key for item in items}) == 4
+    assert Item("http://me:secret@h/a", 9).key == items[0].key == item_key("http://h/a")
+    assert item_key("http://h/a", "") != items[0].key
+    assert item_key("http://h/\udcff")

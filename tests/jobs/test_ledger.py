@@ -168,6 +168,23 @@ def test_the_path_of_another_item_is_a_collision(ledger: Ledger) -> None:
     ]
 
 
+def test_another_method_is_another_item(ledger: Ledger) -> None:
+    """It is stored, compared and given back; beside the URL and not within it."""
+    run = ledger.begin_run("list.txt", 0.0)
+    rows = [Row("http://h/a", "h/a", State.FAILED, failure_class="http-4xx")]
+    rows += [Row("http://me@h/a", "h/a", State.FAILED, failure_class="policy", method="POST") for _ in range(2)]
+    ledger.commit(rows[:1])
+    ledger.commit(rows[1:])
+    assert [row.row for row in rows] == [1, 2, 2]
+    got, posted = ledger.lookup([("http://h/a", "h/a", True), ("POST http://h/a", "h/a", True)])
+    own = Entry(2, State.FAILED, run, 0, failure_class="policy")
+    assert (got and got.row, posted) == (1, Collision(1, "http://h/a", State.FAILED, own))
+    assert [(row.method, row.url) for row in ledger.iterate(State.FAILED)] == [
+        ("GET", "http://h/a"),
+        ("POST", "http://h/a"),
+    ]
+
+
 def test_an_item_that_collides_in_every_run_has_one_row(tmp_path: Path) -> None:
     """Also when it stands twice in the manifest: counts of failures do not grow with the runs."""
     for run in range(1, 4):

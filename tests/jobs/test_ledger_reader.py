@@ -163,6 +163,7 @@ def test_the_view_spells_out_what_a_row_means(ledger: Ledger) -> None:
         "attempts": 1,
         "started": "2023-11-14 22:13:21",
         "seconds": 0.25,
+        "method": "GET",
         "run": 2,
     }
     kept = ("explicit_path", "final_url", "state", "status", "class", "message", "attempts", "line")
