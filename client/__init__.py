@@ -11,6 +11,7 @@ from . import exceptions
 from .addresses import AddressPolicy, is_public_address
 from .auth import BasicAuth, BearerAuth, DigestAuth
 from .connectors import BaseConnector, TCPConnector, UnixConnector
+from .continued import ContinuedContent
 from .cookies import Cookie, CookieJar, DummyCookieJar
 from .dispositions import ContentDisposition
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
@@ -59,6 +60,7 @@ __all__ = [
     "ClientSession",
     "ClientTimeout",
     "ContentDisposition",
+    "ContinuedContent",
     "Cookie",
     "CookieJar",
     "DigestAuth",

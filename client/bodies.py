@@ -16,17 +16,18 @@ import stat
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import IO, Any, Protocol
 
-from .exceptions import ClientPayloadError, StreamConsumedError
+from .continued import ContinuedContent
+from .exceptions import ClientError, ClientPayloadError, StreamConsumedError
 from .formdata import FormData
-from .limits import FILE_READ_BYTES
+from .limits import FILE_READ_BYTES, SAVE_BUFFER_BYTES
 from .mediatypes import codec_for
 from .streams import StreamReader
 
-__all__ = ["Body", "BytesBody", "Data", "as_body", "json_body"]
+__all__ = ["Body", "BytesBody", "Data", "StreamBody", "as_body", "json_body"]
 
 # What a field may be is told by FormData.add_field: a narrower type than object would refuse {"k": "v", "f": file}.
 Form = FormData | Mapping[str, object] | Iterable[tuple[str, object]]
-Data = bytes | bytearray | memoryview | str | Form | IO[bytes] | AsyncIterable[bytes] | StreamReader
+Data = bytes | bytearray | memoryview | str | Form | IO[bytes] | AsyncIterable[bytes] | StreamReader | ContinuedContent
 
 
 class Body(Protocol):
@@ -187,21 +188,59 @@ class IterableBody:
                 await iterator.aclose()  # now, and not when the collector comes
 
 
-class StreamBody(IterableBody):
-    """A ``StreamReader``: fed by the caller, or the content of another response."""
+class StreamBody:
+    """A ``StreamReader``: fed by the caller, or the content of another response, which may go on with a further one.
 
-    def __init__(self, stream: StreamReader) -> None:
-        super().__init__(stream._as_upload(), None if stream.started else stream.length)
-        self._stream = stream
+    Attributes:
+        delivered: Octets that were sent; content that breaks off is gone on with from there.
+    """
+
+    content_type: str | None = "application/octet-stream"
+    is_replayable = False
+
+    def __init__(self, stream: StreamReader, continued: ContinuedContent | None = None) -> None:
+        self._stream: StreamReader | None = stream
+        self._continued = continued
+        self.length = None if stream.started else stream.length
+        self.delivered = 0
+
+    def begin(self) -> StreamReader:
+        """The stream, once.
+
+        Raises:
+            StreamConsumedError: It was given before, or is a response's and was read to its end.
+        """
+        stream, self._stream = self._stream, None
+        if stream is None or stream.is_used_up:
+            raise StreamConsumedError("the request body is used up and cannot be sent again")
+        return stream
+
+    def sent(self, count: int) -> None:
+        """*count* further octets were sent."""
+        self.delivered += count
+        if self._continued is not None:
+            self._continued.delivered = self.delivered
+
+    async def go_on(self, failure: ClientError) -> StreamReader:
+        """What is to be read after a stream that was broken by *failure*; raises when there is nothing."""
+        if self._continued is None:
+            raise failure
+        return await self._continued.go_on(self.delivered, failure)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """What the stream gives; one who feeds it learns when nobody reads it any more."""
-        try:
-            async with contextlib.aclosing(super().pieces()) as pieces:
-                async for piece in pieces:
+        stream: StreamReader | None = self.begin()
+        while stream is not None:
+            failure: ClientError | None = None
+            try:
+                while piece := await stream.read(SAVE_BUFFER_BYTES):
                     yield piece
-        finally:
-            self._stream._end_upload()
+                    self.sent(len(piece))
+            except ClientError as exc:
+                failure = exc
+            finally:
+                stream._end_upload()
+            stream = None if failure is None else await self.go_on(failure)
 
 
 def json_body(value: object, dumps: Callable[[Any], str | bytes] = json_module.dumps) -> BytesBody:
@@ -215,7 +254,8 @@ def as_body(data: Data, charset: str | None = None) -> Body:
 
     Args:
         data: Octets or text, sent as they are (text as UTF-8); a mapping, pairs or a ``FormData``, sent as a form; a
-            file object opened for octets; an asynchronous iterable of octets; a ``StreamReader``.
+            file object opened for octets; an asynchronous iterable of octets; a ``StreamReader``; a
+            ``ContinuedContent``.
         charset: Of a text, when the caller's Content-Type has one; None is UTF-8.
 
     Raises:
@@ -230,6 +270,8 @@ def as_body(data: Data, charset: str | None = None) -> Body:
         return BytesBody(data.encode(encoding), "text/plain; charset=utf-8")
     if isinstance(data, StreamReader):
         return StreamBody(data)
+    if isinstance(data, ContinuedContent):
+        return StreamBody(data.first, data)
     if hasattr(data, "read"):
         if isinstance(data, io.TextIOBase):
             raise TypeError("the file given as data= was opened as text; open it with mode 'rb'")

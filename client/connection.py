@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from functools import partial
 from typing import Final
 
-from .bodies import Body, FileBody
+from .bodies import Body, FileBody, StreamBody
 from .channel import Channel, WriteFailedError
 from .exceptions import (
     ClientError,
@@ -136,6 +136,11 @@ class Connection:
     def is_tapped(self) -> bool:
         """Whether somebody looks at all octets, so that no borrower of the channel may move them."""
         return self._channel.is_tapped
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether octets are on the wire as they are, and nobody looks at them: a system call may move them."""
+        return not (self._channel.is_tls or self._channel.is_tapped)
 
     def is_silent(self) -> bool:
         """Whether the connection, which nobody uses, is fit for a request: open, and nothing has come by it."""
@@ -307,12 +312,20 @@ class Connection:
             self._arm_reading(exchange)
 
     async def _send_content(self, exchange: Exchange, body: Body) -> None:
-        if isinstance(body, FileBody) and body.length and not (self._channel.is_tls or self._channel.is_tapped):
+        if isinstance(body, FileBody) and body.length and self.is_plain:
             sent = await send_file(self._channel, body, partial(self._wait_writable, exchange))
             if sent is not None:
                 exchange.is_sent = sent == body.length
                 _check_length(sent, body.length)
                 return
+        if isinstance(body, StreamBody) and body.length and self.is_plain:
+            from .relay import Outlet, relay  # stands above this module, and few requests have such a body
+
+            wait_writable = partial(self._wait_writable, exchange)
+            sent = await relay(body, Outlet(self._channel, partial(self._send_all, exchange), wait_writable))
+            exchange.is_sent = sent == body.length
+            _check_length(sent, body.length)
+            return
         async with contextlib.aclosing(body.pieces()) as pieces:
             await self._send_body(exchange, pieces, body.length)
 

@@ -12,12 +12,24 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import IO, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+from .continued import ContinuedContent
 from .heads import check_value
 from .streams import StreamReader
 
 __all__ = ["FieldContent", "FormData", "FormField"]
 
-FieldContent = str | int | float | bytes | bytearray | memoryview | IO[bytes] | AsyncIterable[bytes] | StreamReader
+FieldContent = (
+    str
+    | int
+    | float
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | AsyncIterable[bytes]
+    | StreamReader
+    | ContinuedContent
+)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ASCII: Final = "".join(map(chr, range(0x80)))
 Fields = Mapping[str, object] | Iterable[object] | IO[bytes]
@@ -93,7 +105,7 @@ class FormData:
         Args:
             name: The field's name.
             value: Text or a number; octets; a file object opened with ``"rb"``, aiofiles too; an asynchronous iterable
-                of octets; a ``StreamReader``.
+                of octets; a ``StreamReader``; a ``ContinuedContent``.
             content_type: Default: none for a value; for a file by its name, else application/octet-stream.
             filename: Default: the name of a file object, else *name* when it is one; None for anything else.
 
@@ -166,7 +178,8 @@ def _checked(name: str, value: Any) -> Any:
     """*value*, which a field may have; a number as text."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, (str, bytes, bytearray, memoryview, AsyncIterable)) or hasattr(value, "read"):
+    octets = (str, bytes, bytearray, memoryview, AsyncIterable, ContinuedContent)
+    if isinstance(value, octets) or hasattr(value, "read"):
         return value
     raise TypeError(f"form field {name!r} must be text, a number, octets or a file, not {type(value).__name__}")
 

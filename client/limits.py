@@ -64,3 +64,8 @@ SAVE_POLL_MS: Final = 2
 # Buffer of the copying way to disk, and the size asked of a pipe for splice(2).
 SAVE_BUFFER_BYTES: Final = 262_144
 PIPE_BYTES: Final = 262_144
+
+# The pipe between two sockets: 1 MiB is what a user without privileges may ask for. After so many octets in a turn
+# that never had to wait, others get theirs.
+RELAY_PIPE_BYTES: Final = 1_048_576
+RELAY_TURN_BYTES: Final = 4_194_304

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol
 
 from .exceptions import ClientPayloadError, StreamConsumedError
-from .limits import HIGH_WATER_BYTES, LOW_WATER_BYTES, SAVE_BUFFER_BYTES
+from .limits import HIGH_WATER_BYTES, LOW_WATER_BYTES
 
 __all__ = ["StreamReader"]
 
@@ -25,9 +25,10 @@ _CHUNK_ENDS: Final = 1024
 
 
 class Owner(Protocol):
-    """Who must be told when a stream is dropped before its end (it holds a socket)."""
+    """Who must be told when a stream is dropped or given up before its end (it holds a socket)."""
 
     def dropped(self) -> None: ...
+    def abandon(self) -> None: ...
 
 
 class ChunkEnds:
@@ -310,6 +311,11 @@ class StreamReader:
         return self._buffer.is_eof and not self._buffer.size
 
     @property
+    def is_used_up(self) -> bool:
+        """Whether it is the content of a response, and was read to its end."""
+        return self._owner is not None and self._started and self.at_eof()
+
+    @property
     def total_bytes(self) -> int:
         """Octets that have come so far, read or not; content codings removed."""
         return self._buffer.total
@@ -534,14 +540,12 @@ class StreamReader:
         if self._owner is not None:
             raise RuntimeError("this stream is fed by a response, not by the caller")
 
-    async def _as_upload(self) -> AsyncIterator[bytes]:
-        """The stream as the body of an upload: pieces as they come, none above 256 KiB."""
-        while await self._fill():
-            yield self._buffer.take(SAVE_BUFFER_BYTES)
-
     def _end_upload(self) -> None:
-        """The upload that read this stream is over: one who feeds it must learn that nobody takes the rest."""
-        if self._owner is None and not self.at_eof():
+        """The upload that read this stream is over, and nobody takes the rest: who feeds it must learn of that."""
+        if self._owner is not None:
+            if self._started:
+                self._owner.abandon()
+        elif not self.at_eof():
             self.set_exception(ClientPayloadError("the upload that read this stream has ended"))
 
     def _claim_whole(self) -> None:

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict, MultiDictProxy
 
-from fetchd.client.bodies import Body, BytesBody, Data, as_body, json_body
+from fetchd.client.bodies import Body, BytesBody, Data, StreamBody, as_body, json_body
 from fetchd.client.exceptions import ClientPayloadError, StreamConsumedError
 from fetchd.client.formdata import FormData
 from fetchd.client.limits import FILE_READ_BYTES, HIGH_WATER_BYTES, SAVE_BUFFER_BYTES
@@ -431,23 +431,32 @@ class Download:
     """A response that owns a stream."""
 
     def __init__(self) -> None:
-        self.is_dropped = False
+        self.is_abandoned = False
 
     def dropped(self) -> None:
         """See ``streams.Owner``."""
-        self.is_dropped = True
+
+    def abandon(self) -> None:
+        """See ``streams.Owner``."""
+        self.is_abandoned = True
 
 
-async def test_an_upload_that_ends_early_does_not_hide_the_download_from_its_owner() -> None:
-    """Broken by the upload, the content would look finished, and nobody would close its connection."""
+async def test_an_upload_takes_pieces_of_bounded_size() -> None:
+    stream = StreamReader()
+    stream.feed_data(bytes(SAVE_BUFFER_BYTES + 1))
+    stream.feed_eof()
+    body = StreamBody(stream)
+    assert [len(piece) async for piece in body.pieces()] == [SAVE_BUFFER_BYTES, 1]
+    assert body.delivered == SAVE_BUFFER_BYTES + 1
+
+
+async def test_an_upload_that_ends_early_ends_the_download() -> None:
+    """It has taken octets that nobody can have any more; the connection is closed, the content not broken for it."""
     download, buffer = Download(), Buffer()
     buffer.feed(b"abc")
-    stream: StreamReader | None = StreamReader(_buffer=buffer, _owner=download)
-    assert stream is not None
-    pieces = as_body(stream).pieces()
+    pieces = as_body(StreamReader(_buffer=buffer, _owner=download)).pieces()
     assert await anext(pieces) == b"abc"
+    assert not download.is_abandoned
     await pieces.aclose()
     assert buffer.exception is None
-    del pieces
-    stream = None
-    assert download.is_dropped
+    assert download.is_abandoned

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchd.client.exceptions import ClientPayloadError, StreamConsumedError
-from fetchd.client.limits import HIGH_WATER_BYTES, LOW_WATER_BYTES, SAVE_BUFFER_BYTES
+from fetchd.client.limits import HIGH_WATER_BYTES, LOW_WATER_BYTES
 from fetchd.client.streams import Buffer, StreamReader
 
 CHUNKS = st.lists(st.binary(min_size=1, max_size=12), max_size=12)
@@ -89,10 +89,6 @@ async def by_line(stream: StreamReader) -> bytes:
     return b"".join([line async for line in stream])
 
 
-async def as_upload(stream: StreamReader) -> bytes:
-    return b"".join([piece async for piece in stream._as_upload()])
-
-
 READERS: list[Callable[[StreamReader], Awaitable[bytes]]] = [
     by_read,
     by_read_3,
@@ -101,7 +97,6 @@ READERS: list[Callable[[StreamReader], Awaitable[bytes]]] = [
     by_iter_chunked,
     by_iter_any,
     by_line,
-    as_upload,
 ]
 WAYS = pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
 
@@ -623,17 +618,6 @@ async def test_what_is_fed_is_copied() -> None:
     assert await stream.read() == b"abc"
 
 
-async def test_an_upload_takes_pieces_of_bounded_size_and_tells_when_it_ends_early() -> None:
-    stream = stream_of([bytes(SAVE_BUFFER_BYTES + 1)], eof=False)
-    upload = stream._as_upload()
-    assert len(await anext(aiter(upload))) == SAVE_BUFFER_BYTES
-    stream._end_upload()
-    assert isinstance(stream.exception(), ClientPayloadError)
-    whole = stream_of([])
-    whole._end_upload()
-    assert whole.exception() is None
-
-
 # What a stream tells of itself
 
 
@@ -646,6 +630,9 @@ class Keeper:
     def dropped(self) -> None:
         """See ``Owner``."""
         self.dropped_count += 1
+
+    def abandon(self) -> None:
+        """See ``Owner``."""
 
 
 async def test_an_owned_stream_is_fed_by_its_owner_alone() -> None:

@@ -48,9 +48,11 @@ async def _forwarded(asked: Request) -> bytes:
     lines = [f"{asked.method} /{path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in asked.fields.items() if not name.lower().startswith("proxy-")]
     loop = asyncio.get_running_loop()
-    answered = b""
+    body, answered = asked.body, b""
+    if "Transfer-Encoding" in asked.fields:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     with await _connected(target.hostname, target.port or 80) as sock:
-        await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode() + asked.body)
+        await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode() + body)
         sock.shutdown(socket.SHUT_WR)  # the scripts of these tests end then
         while data := await loop.sock_recv(sock, 65_536):
             answered += data
