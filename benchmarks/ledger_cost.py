@@ -7,12 +7,14 @@ batches of finishing items with the marks of the batch before, `known` the look-
 run; microseconds of CPU an item, the least of the rounds. `octets` is the file's size an item, and
 `beside the URL` what of it is not the URL. A promise is judged at the end of its line.
 
-Then the parts: slots of paths, a small file written, published and looked at, a line of a manifest read.
+Then the parts: slots of paths, a small file written, published and looked at, recorded with and without syncing (which
+says something only where `--folder` is on the medium that is meant), a line of a manifest read.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import os
 import random
@@ -26,6 +28,8 @@ from pathlib import Path
 from fetchd.jobs.ledger import Entry, Ledger, Row, State
 from fetchd.jobs.ledger_schema import Slots
 from fetchd.jobs.manifests import plain_lines
+from fetchd.jobs.recorder import Entry as RecorderEntry
+from fetchd.jobs.recorder import Recorder
 from fetchd.jobs.sinks import Folder
 
 BATCH = 256
@@ -162,6 +166,11 @@ def print_parts(urls: list[str], options: argparse.Namespace) -> None:
         for name, step in steps:
             each = timed(len(some), 1, lambda step=step: [step(path) for path in some])  # type: ignore[misc]
             print(f"{name:34} {each:6.2f}")
+    for power in (False, True):
+        name = f"recorded, --durability {'power' if power else 'process'}"
+        with scratch(options.folder) as parent:
+            each = timed(options.synced, 1, lambda p=parent, s=power: asyncio.run(record(p, urls[: options.synced], s)))  # type: ignore[misc]
+        print(f"{name:34} {each:6.2f}   of {options.synced} files of 1 KiB, wall time")
     for name, end in (("line of a manifest, ASCII", ""), ("line of a manifest, UTF-8", "é")):
         text = "".join(f"{url}{end}\n" for url in urls).encode()
         chunks = [text[start : start + 262_144] for start in range(0, len(text), 262_144)]
@@ -169,10 +178,29 @@ def print_parts(urls: list[str], options: argparse.Namespace) -> None:
         print(f"{name:34} {each:6.2f}")
 
 
+async def record(root: Path, urls: list[str], survives_power_loss: bool) -> None:
+    """Have a recorder put files of 1 KiB into *root*, as a run does."""
+    body = os.urandom(1024)
+    with (
+        Folder(root) as folder,
+        Ledger.open(root, template="{host}/{path}", derive=derive, survives_power_loss=survives_power_loss) as ledger,
+    ):
+        ledger.begin_run("list.txt", time.time())
+        recorder = Recorder(ledger, folder, lambda: None, survives_power_loss=survives_power_loss)
+        recording = asyncio.create_task(recorder.run())
+        for url in urls:
+            await recorder.wait_for_room()
+            row = Row(url, derive(url), State.FINISHING, size=len(body), status=200, started=time.time())
+            recorder.put(RecorderEntry(row, body, None, lambda _: None))
+        recorder.close()
+        await recording
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=200_000, help="items a round; default 200000")
+    parser.add_argument("--synced", type=int, default=2_000, help="files that --durability is measured with; 2000")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the least counts; default 3")
     default = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
     parser.add_argument("--folder", type=Path, default=default, help=f"where files go; default {default}")

@@ -100,13 +100,14 @@ class Ledger(LedgerReader):
         self._run_started = 0.0
 
     @classmethod
-    def open(cls, folder: Path, *, template: str, derive: Derive) -> Ledger:
+    def open(cls, folder: Path, *, template: str, derive: Derive, survives_power_loss: bool = False) -> Ledger:
         """Open the ledger of the output folder *folder*, made if it is not there, and lock the folder.
 
         Args:
             folder: Made with its parents if it is not there.
             template: What the paths follow. It is the folder's for good.
             derive: From a URL without userinfo to the path that *template* gives.
+            survives_power_loss: Each commit returns when the medium has it. False: when the kernel has it.
 
         Raises:
             LedgerLockedError: Another run works in the folder.
@@ -122,6 +123,8 @@ class Ledger(LedgerReader):
             connection = connect(path)
             try:
                 prepare(connection, path, template)
+                if survives_power_loss:
+                    _sync(connection, path)
                 ledger = cls(connection, path, derive, lock)
                 opened = True
             finally:
@@ -282,6 +285,24 @@ class Ledger(LedgerReader):
         """Close the file and let go of the folder. What was committed is kept; nothing else is written."""
         super().close()
         self._lock.release()
+
+
+def _sync(connection: sqlite3.Connection, path: Path) -> None:
+    """Have every commit from now on wait for the medium, and see that the file's own name is on it."""
+    with ledger_errors(path):
+        # What was written before is made whole in the file, so that the log that follows stands on firm ground.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    own = path.parent
+    for folder in (own, own.parent, own.parent.parent):
+        try:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise LocalFailureError(folder, exc.errno) from exc
 
 
 class _Transaction:

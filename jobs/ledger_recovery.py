@@ -48,18 +48,25 @@ def recover_decision(part_size: int | None, final_size: int | None, size: int) -
     return Recovery.FETCH_AGAIN
 
 
-def recover(ledger: Ledger, folder: Folder) -> Recovered:
+def recover(ledger: Ledger, folder: Folder, *, survives_power_loss: bool = False) -> Recovered:
     """Complete or adopt all that was finishing. Call it before a run starts anything.
 
     What cannot be completed is recorded as failed, so that the next look-up has it fetched.
 
+    Args:
+        ledger: Ours.
+        folder: Of the files.
+        survives_power_loss: Names are on the medium before the ledger says so; the content was, when it was finishing.
+
     Raises:
         LocalFailureError: A file cannot be renamed; call again when the cause is gone.
     """
-    ids: dict[Recovery, list[int]] = {decision: [] for decision in Recovery}
+    rows: dict[Recovery, list[Row]] = {decision: [] for decision in Recovery}
     for row in ledger.finishing():
-        ids[_settle(row, folder)].append(row.row)
-    renamed, adopted, lost = ids[Recovery.RENAME], ids[Recovery.ADOPT], ids[Recovery.FETCH_AGAIN]
+        rows[_settle(row, folder)].append(row)
+    if survives_power_loss:
+        folder.sync_folders(row.path for row in rows[Recovery.RENAME] + rows[Recovery.ADOPT])
+    renamed, adopted, lost = ([row.row for row in rows[decision]] for decision in Recovery)
     if renamed or adopted:
         ledger.commit((), done=renamed + adopted)
     if lost:

@@ -3,6 +3,8 @@
     finished items -> [pending] -> batch: write small bodies to .part, commit finishing, rename -> callers are told
                                          ^ marks the batch before as done in the same transaction
 
+    to survive a loss of power:    write, sync files, commit finishing, rename, sync folders, commit done -> callers
+
 Lives here: the batching, the worker thread, the order of the steps within a batch. Not here: what a row holds
 (``ledger``), how a file is made (``sinks``), what becomes of an item that failed (``run``).
 
@@ -19,6 +21,7 @@ the worker, and the loop serves its connections. All calls on the ledger and on 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -74,18 +77,23 @@ class Recorder:
         ledger: Open and ours; used through this object only.
         folder: As ``ledger``; another object than the one that the loop uses.
         on_room: Called in the loop when there is room again after there was none.
+        survives_power_loss: Nobody is told that an item is done before it is so after a loss of power too: files,
+            folders and ledger (which syncs itself, see ``Ledger.open``) are synced, in this order, batch by batch.
 
     Attributes:
         failure: What ended recording (LocalFailureError, LedgerError); None while all is well.
     """
 
-    def __init__(self, ledger: Ledger, folder: Folder, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, folder: Folder, on_room: Callable[[], None], *, survives_power_loss: bool = False
+    ) -> None:
         self._ledger = ledger
         self._folder = folder
         self._on_room = on_room
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="fetchd-recorder")
         self._worker_calls: list[Future[Any]] = []  # the last ones; none before them is under way or queued
-        self._slow_until = 0.0  # monotonic seconds
+        self._syncs = survives_power_loss
+        self._slow_until = math.inf if survives_power_loss else 0.0  # monotonic seconds
         self._pending: list[Entry] = []
         self._pending_bytes = 0
         self._renamed: list[int] = []  # rows whose files have their names and that are not marked done yet
@@ -218,6 +226,8 @@ class Recorder:
     def _settle(self, batch: Sequence[Entry]) -> list[PolicyError | None]:
         """Write, commit, rename, in this order: see ``ledger`` for what a kill at each point leaves."""
         problems = [self._write(entry) for entry in batch]
+        if self._syncs:
+            self._sync_parts(batch, problems)
         for entry, problem in zip(batch, problems, strict=True):
             if problem is not None:
                 _make_failed(entry.row, problem)
@@ -226,7 +236,28 @@ class Recorder:
         for index, entry in enumerate(batch):
             if entry.row.state is State.FINISHING:
                 problems[index] = self._publish(entry)
+        if self._syncs and self._renamed:
+            self._folder.sync_folders(
+                entry.row.path
+                for entry, problem in zip(batch, problems, strict=True)
+                if problem is None and entry.row.state is State.FINISHING
+            )
+            self._ledger.commit((), self._renamed)
+            self._renamed = []
         return problems
+
+    def _sync_parts(self, batch: Sequence[Entry], problems: list[PolicyError | None]) -> None:
+        for index, entry in enumerate(batch):
+            if entry.row.state is not State.FINISHING or problems[index] is not None:
+                continue
+            try:
+                self._folder.sync_part(entry.row.path)
+            except PolicyError as exc:
+                problems[index] = exc
+            except LocalFailureError:
+                # What the kernel could not write it may have dropped: these octets are not gone on with.
+                self._remove_part(entry.row.path)
+                raise
 
     def _write(self, entry: Entry) -> PolicyError | None:
         if entry.data is None:

@@ -143,6 +143,7 @@ class Run:
     async def execute(self) -> Summary:
         """Do the run; see ``run``."""
         settings = self._settings
+        syncs = settings.durability == "power"
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
         async with open_manifest(settings.manifest) as source, open_session(settings) as session:
@@ -150,9 +151,11 @@ class Run:
             try:
                 with (
                     Folder(settings.output) as recorder_folder,
-                    Ledger.open(settings.output, template=TEMPLATE, derive=derive_path) as ledger,
+                    Ledger.open(
+                        settings.output, template=TEMPLATE, derive=derive_path, survives_power_loss=syncs
+                    ) as ledger,
                 ):
-                    recover(ledger, folder)
+                    recover(ledger, folder, survives_power_loss=syncs)
                     return await self._execute(source, session, folder, ledger, recorder_folder)
             finally:
                 folder.close()
@@ -162,7 +165,8 @@ class Run:
     ) -> Summary:
         settings = self._settings
         ledger.begin_run(settings.manifest, time.time())
-        self._recorder = Recorder(ledger, recorder_folder, self._pump)
+        syncs = settings.durability == "power"
+        self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs)
         self._transfer = Transfer(session, folder, self._note_partial, settings.timeout)
         self._attempt = self._transfer.attempt
         self._intake = Intake(

@@ -8,9 +8,10 @@ from typing import Literal, get_args
 
 from .exceptions import SettingsError
 
-__all__ = ["OnCollision", "RunSettings"]
+__all__ = ["Durability", "OnCollision", "RunSettings"]
 
 OnCollision = Literal["error", "skip", "number"]
+Durability = Literal["process", "power"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class RunSettings:
         unix_socket: Connect to this socket whatever host the URL names; None to connect by TCP.
         on_collision: What happens to an item whose path another item has: ``error`` (it fails as policy), ``skip``,
             or ``number`` (it gets a suffix that follows from its URL). Default ``error``.
+        durability: What an item that is done survives: a kill of the ``process``, or a loss of ``power``, for which
+            file, folder and ledger are synced before it counts. Default ``process``.
         window: Items that wait in memory at most. Default 100,000.
 
     Raises:
@@ -57,6 +60,7 @@ class RunSettings:
     cacert: Path | None = None
     unix_socket: Path | None = None
     on_collision: OnCollision = "error"
+    durability: Durability = "process"
     window: int = 100_000
 
     def __post_init__(self) -> None:
@@ -73,5 +77,7 @@ class RunSettings:
                 raise SettingsError(f"{name} is {value:g} s; expected more than 0")
         if self.on_collision not in get_args(OnCollision):
             raise SettingsError(f"on_collision is {self.on_collision!r}; expected one of {get_args(OnCollision)}")
+        if self.durability not in get_args(Durability):
+            raise SettingsError(f"durability is {self.durability!r}; expected one of {get_args(Durability)}")
         if self.insecure and self.cacert is not None:
             raise SettingsError("insecure and cacert exclude each other: one trusts anybody, the other these only")

@@ -61,6 +61,14 @@ OnCollision = Annotated[
         help="Treat an item whose file belongs to another: error, skip or number (word; default error).",
     ),
 ]
+Durability = Annotated[
+    str | None,
+    typer.Option(
+        "--durability",
+        metavar="WHAT",
+        help="Have what is done survive a kill of the process, or a loss of power (word; default process).",
+    ),
+]
 
 Timeout = Annotated[
     str | None,

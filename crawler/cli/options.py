@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypedDict, TypeVar, get_args
 
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.naming import safe_path
-from fetchd.jobs.settings import OnCollision, RunSettings
+from fetchd.jobs.settings import Durability, OnCollision, RunSettings
 from fetchd.jobs.targets import parse_target, without_userinfo
 
 from .values import parse_count, parse_field, parse_fields, parse_seconds, parse_size
@@ -56,6 +56,7 @@ class RawRun(RawNetwork):
     per_host: str | None = None
     on_collision: str | None = None
     profile: str | None = None
+    durability: str | None = None
     json: bool = False
     no_progress: bool = False
     quiet: bool = False
@@ -124,6 +125,7 @@ class _Given(TypedDict, total=False):
     concurrency: int
     per_host: int
     on_collision: OnCollision
+    durability: Durability
     timeout: float
     connect_timeout: float
     first_byte_timeout: float
@@ -156,6 +158,8 @@ def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
         given["per_host"] = _parsed("--per-host", raw.per_host, lambda text: parse_count(text, 1))
     if raw.on_collision is not None:
         given["on_collision"] = _on_collision(raw.on_collision)
+    if raw.durability is not None:
+        given["durability"] = _durability(raw.durability)
     if raw.profile is not None:
         _one_of("--profile", raw.profile, _PROFILES)
     if not raw.manifest:
@@ -258,6 +262,12 @@ def _one_of(option: str, text: str, choices: tuple[str, ...]) -> None:
 def _on_collision(text: str) -> OnCollision:
     choices: tuple[OnCollision, ...] = get_args(OnCollision)
     _one_of("--on-collision", text, choices)
+    return choices[choices.index(text)]
+
+
+def _durability(text: str) -> Durability:
+    choices: tuple[Durability, ...] = get_args(Durability)
+    _one_of("--durability", text, choices)
     return choices[choices.index(text)]
 
 

@@ -21,6 +21,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -129,6 +130,36 @@ class Folder:
             raise self.failure(path + PART_SUFFIX, exc) from exc
         except OSError as exc:
             raise self.failure(path, exc) from exc
+
+    def sync_part(self, path: str) -> None:
+        """Have the medium hold the content of the ``.part`` file of *path*; it blocks until it does."""
+        folder, name = self._locate(path)
+        try:
+            fd = os.open(name + PART_SUFFIX, _READ, dir_fd=folder)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise self.failure(path + PART_SUFFIX, exc) from exc
+
+    def sync_folders(self, paths: Iterable[str]) -> None:
+        """Have the medium hold the names of the files *paths*, and of the folders above them up to *root*."""
+        heads: set[str] = set()
+        for path in paths:
+            head = path.rpartition("/")[0]
+            while head and head not in heads:
+                heads.add(head)
+                head = head.rpartition("/")[0]
+        for head in sorted(heads, key=len, reverse=True):
+            try:
+                os.fsync(self._open_folder(head, make=False))
+            except OSError as exc:
+                raise self.failure(head, exc) from exc
+        try:
+            os.fsync(self._root_fd)
+        except OSError as exc:
+            raise self.failure("", exc) from exc
 
     def size(self, path: str) -> int | None:
         """Return the octets of the file *path*; None when there is none, or something that is no file.

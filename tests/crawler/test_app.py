@@ -73,6 +73,7 @@ def test_every_command_has_a_help_of_its_own(command: Any) -> None:
         ("idle_timeout", "60s"),
         ("max_bytes", "none"),
         ("on_collision", "error"),
+        ("durability", "process"),
         ("unix_socket", "none"),
     ],
 )

@@ -8,7 +8,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -73,6 +73,16 @@ class WatchedFolder(Folder):
         """See ``Folder``."""
         self.steps.do(f"publish {path[2:]}", lambda: super(WatchedFolder, self).publish(path))
 
+    def sync_part(self, path: str) -> None:
+        """See ``Folder``."""
+        self.steps.do(f"sync {path[2:]}", lambda: super(WatchedFolder, self).sync_part(path))
+
+    def sync_folders(self, paths: Iterable[str]) -> None:
+        """See ``Folder``."""
+        taken = list(paths)
+        names = "+".join(path[2:] for path in taken)
+        self.steps.do(f"sync folders of {names}", lambda: super(WatchedFolder, self).sync_folders(taken))
+
 
 class WatchedLedger(Ledger):
     """A ledger whose commits are steps."""
@@ -97,11 +107,11 @@ class Desk:
 
     running: asyncio.Task[None]
 
-    def __init__(self, ledger: Ledger, folder: Folder) -> None:
+    def __init__(self, ledger: Ledger, folder: Folder, *, survives_power_loss: bool = False) -> None:
         self.told: dict[str, PolicyError | None] = {}
         self.rooms = 0
         self.ledger = ledger
-        self.recorder = Recorder(ledger, folder, self._on_room)
+        self.recorder = Recorder(ledger, folder, self._on_room, survives_power_loss=survives_power_loss)
         self.rows: dict[str, Row] = {}
 
     def _on_room(self) -> None:
@@ -116,7 +126,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(root: Path, steps: Steps | None = None) -> AsyncIterator[Desk]:
+async def desk(root: Path, steps: Steps | None = None, *, survives_power_loss: bool = False) -> AsyncIterator[Desk]:
     """A recorder in the folder *root*, closed in order at the end."""
     with WatchedFolder(root) as folder, WatchedLedger.open(root, template=TEMPLATE, derive=derive) as ledger:
         assert isinstance(ledger, WatchedLedger)
@@ -124,7 +134,7 @@ async def desk(root: Path, steps: Steps | None = None) -> AsyncIterator[Desk]:
         recover(ledger, folder)
         ledger.begin_run("list.txt", 1000.0)
         folder.steps = ledger.steps = steps or Steps()
-        at_work = Desk(ledger, folder)
+        at_work = Desk(ledger, folder, survives_power_loss=survives_power_loss)
         at_work.running = asyncio.create_task(at_work.recorder.run())
         try:
             yield at_work
@@ -170,6 +180,77 @@ async def test_bodies_are_written_then_committed_then_named_and_marked_done_with
     assert states_of(tmp_path) == dict.fromkeys("abc", State.DONE)
     assert files_below(tmp_path) == {f"h/{name}": b"content" for name in "abc"}
     assert (tmp_path / "h" / "a").stat().st_mtime == 1_000_000_000
+
+
+async def test_to_survive_a_loss_of_power_each_step_is_on_the_medium_before_the_next(tmp_path: Path) -> None:
+    """Files, then the rows that tell of them, then names and folders, then done; and only then are callers told."""
+    steps = Steps()
+    async with desk(tmp_path, steps, survives_power_loss=True) as at_work:
+        for name in "abc":
+            at_work.put(name)
+        at_work.put("d", None, State.FAILED)
+        for entry in at_work.recorder._pending:
+            entry.on_recorded = lambda _, log=steps.log: log.append("told")  # type: ignore[misc]
+    assert steps.log == [
+        *("write a", "write b", "sync a", "sync b", "commit finishing+finishing, 0 done"),
+        *("publish a", "publish b", "sync folders of a+b", "commit nothing, 2 done", "told", "told"),
+        *("write c", "sync c", "commit finishing+failed, 0 done"),
+        *("publish c", "sync folders of c", "commit nothing, 1 done", "told", "told"),
+    ]
+    assert steps.threads == {"fetchd-recorder_0"}
+
+
+async def test_what_is_synced_are_the_files_and_every_folder_above_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's own calls, in turn; the ledger's are SQLite's, under ``synchronous = FULL``."""
+    calls: list[str] = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        calls.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with (
+        Folder(tmp_path) as folder,
+        Ledger.open(tmp_path, template=TEMPLATE, derive=derive, survives_power_loss=True) as ledger,
+    ):
+        assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert calls == [".fetchd", ".", ".."]
+        calls.clear()
+        ledger.begin_run("list.txt", 1000.0)
+        at_work = Desk(ledger, folder, survives_power_loss=True)
+        for path in ("h/x/y/a", "h/x/b", "a"):
+            row = Row(f"http://{path}", path, State.FINISHING, size=1)
+            at_work.recorder.put(Entry(row, b"x", None, lambda _: None))
+        at_work.recorder.close()
+        await at_work.recorder.run()
+        # Batches are of two here: each folder once a batch, the deepest first.
+        first = ["h/x/y/a.part", "h/x/b.part", "h/x/y", "h/x", "h", "."]
+        assert calls == [*first, "a.part", "."]
+        calls.clear()
+        recover(ledger, folder, survives_power_loss=True)
+        assert calls == ["."]
+    assert at_work.recorder.failure is None
+
+
+async def test_octets_that_the_medium_refused_are_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed fsync says that pages are lost, once; so the ``.part`` file goes with them."""
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async with desk(tmp_path, survives_power_loss=True) as at_work:
+        monkeypatch.setattr(os, "fsync", broken)
+        at_work.put("a")
+        await asyncio.wait((at_work.running,))
+    assert isinstance(at_work.recorder.failure, LocalFailureError)
+    assert at_work.recorder.failure.errno == errno.EIO
+    assert files_below(tmp_path) == {}
+    assert states_of(tmp_path) == {}
 
 
 async def test_callers_are_told_when_the_file_has_its_name(tmp_path: Path) -> None:
@@ -333,8 +414,11 @@ async def test_a_part_file_that_cannot_be_removed_after_that_is_left(tmp_path: P
 # This machine's problems
 
 
+@pytest.mark.parametrize("power", [False, True], ids=["process", "power"])
 @pytest.mark.parametrize("fails_after", [False, True])
-async def test_a_failure_at_any_step_loses_nothing_and_leaves_nothing_wrong(tmp_path: Path, fails_after: bool) -> None:
+async def test_a_failure_at_any_step_loses_nothing_and_leaves_nothing_wrong(
+    tmp_path: Path, fails_after: bool, power: bool
+) -> None:
     """The n-th call fails for n = 1, 2, 3 ... until none does; then all is done again, without what is done.
 
     Whatever the step: no name has a wrong file, what the ledger calls done is there, who was told is not taken back.
@@ -342,7 +426,7 @@ async def test_a_failure_at_any_step_loses_nothing_and_leaves_nothing_wrong(tmp_
     names = "abcde"
     for n in itertools.count(1):
         root = tmp_path / str(n)
-        async with desk(root, Steps(n, fails_after=fails_after)) as at_work:
+        async with desk(root, Steps(n, fails_after=fails_after), survives_power_loss=power) as at_work:
             for name in names:
                 at_work.put(name)
         files, states = files_below(root), states_of(root)
@@ -361,7 +445,8 @@ async def test_a_failure_at_any_step_loses_nothing_and_leaves_nothing_wrong(tmp_
                     again.put(name)
         assert states_of(root) == dict.fromkeys(names, State.DONE)
         assert files_below(root) == {f"h/{name}": b"content" for name in names}
-    assert n == 5 + 3 + 5 + 1 + 1  # writes, commits, renames, the last mark, and the time without a failure
+    # Writes, commits, renames, the last mark, and the time without a failure; or 5 files, 3 folders and 3 marks.
+    assert n == 5 + 3 + 5 + 1 + 1 + (5 + 3 + 3 - 1 if power else 0)
 
 
 async def test_a_real_full_disk_ends_recording(tmp_path: Path) -> None:
