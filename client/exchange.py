@@ -204,6 +204,13 @@ class Exchange:
         value = next(found, None)
         return None if value is None else value.strip(b" \t")
 
+    def has_field_like(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether *pattern* is found in the field lines, each with a line end before it."""
+        ordinary = self._ordinary
+        if ordinary is None:
+            ordinary = b"".join(b"\r\n%b:%b" % field for field in self._fields)
+        return pattern.search(ordinary) is not None
+
     @property
     def trailers(self) -> RawFields:
         """Fields of the trailer section (RFC 9112 section 7.1.2)."""

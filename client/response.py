@@ -10,6 +10,7 @@ import contextlib
 import copy
 import json as json_module
 import os
+import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
@@ -170,6 +171,14 @@ class ClientResponse:
             name: As it is usually written, ``Last-Modified``; it is found however it is written.
         """
         return self._exchange.field(name)
+
+    def has_field_like(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether *pattern* is found in the field lines as they came; cheaper than ``headers`` for one look at all.
+
+        Args:
+            pattern: Searched in the octets of all lines; each has a line feed before it: ``(?i)\\nx-.*-hash:``.
+        """
+        return self._exchange.has_field_like(pattern)
 
     @property
     def is_complete(self) -> bool:

@@ -59,7 +59,7 @@ _BY_LENGTH: Final = {2 * octets: name for name, octets in _OCTETS.items() if nam
 class Hash(Protocol):
     """What takes octets and gives their digest."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take the next octets."""
 
     def digest(self) -> bytes:
@@ -74,7 +74,7 @@ class _Crc32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """See `Hash`."""
         self._value = zlib.crc32(data, self._value)
 
@@ -137,7 +137,7 @@ class Hashes:
         """What is computed."""
         return frozenset(self._hashes)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next octets."""
         for known in self._hashes.values():
             known.update(data)

@@ -23,6 +23,7 @@ from typing import Final
 
 from fetchd.client import ClientSession
 
+from .checks import Checks, read_sidecar
 from .events import (
     Event,
     ItemFinished,
@@ -146,6 +147,8 @@ class Run:
         syncs = settings.durability == "power"
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
+        sidecar = None if settings.checksums is None else read_sidecar(settings.checksums)
+        self._checks = Checks(settings.checksum, sidecar)
         async with open_manifest(settings.manifest) as source, open_session(settings) as session:
             folder = Folder(settings.output)
             try:
@@ -167,7 +170,7 @@ class Run:
         ledger.begin_run(settings.manifest, time.time())
         syncs = settings.durability == "power"
         self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs)
-        self._transfer = Transfer(session, folder, self._note_partial, settings.timeout)
+        self._transfer = Transfer(session, folder, self._note_partial, settings.timeout, self._checks)
         self._attempt = self._transfer.attempt
         self._intake = Intake(
             on_collision=settings.on_collision,
@@ -348,6 +351,8 @@ class Run:
             del self._free_since[item]
         row = self._row(item, State.FINISHING, started)
         row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
+        if fetched.digest is not None:
+            row.digest = fetched.digest
 
         def on_recorded(problem: PolicyError | None) -> None:
             item.row = row.row

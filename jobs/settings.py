@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from .checksums import ALGORITHMS
 from .exceptions import SettingsError
 
 __all__ = ["Durability", "OnCollision", "RunSettings"]
@@ -36,6 +37,9 @@ class RunSettings:
         unix_socket: Connect to this socket whatever host the URL names; None to connect by TCP.
         on_collision: What happens to an item whose path another item has: ``error`` (it fails as policy), ``skip``,
             or ``number`` (it gets a suffix that follows from its URL). Default ``error``.
+        checksum: Algorithm by which every content is hashed and its digest kept in the ledger, one of
+            ``checksums.ALGORITHMS``; None, the default, is none.
+        checksums: File of digests that contents must have, as sha256sum writes them; None for none.
         durability: What an item that is done survives: a kill of the ``process``, or a loss of ``power``, for which
             file, folder and ledger are synced before it counts. Default ``process``.
         window: Items that wait in memory at most. Default 100,000.
@@ -60,6 +64,8 @@ class RunSettings:
     cacert: Path | None = None
     unix_socket: Path | None = None
     on_collision: OnCollision = "error"
+    checksum: str | None = None
+    checksums: Path | None = None
     durability: Durability = "process"
     window: int = 100_000
 
@@ -77,6 +83,8 @@ class RunSettings:
                 raise SettingsError(f"{name} is {value:g} s; expected more than 0")
         if self.on_collision not in get_args(OnCollision):
             raise SettingsError(f"on_collision is {self.on_collision!r}; expected one of {get_args(OnCollision)}")
+        if self.checksum is not None and self.checksum not in ALGORITHMS:
+            raise SettingsError(f"checksum is {self.checksum!r}; expected one of {', '.join(ALGORITHMS)}")
         if self.durability not in get_args(Durability):
             raise SettingsError(f"durability is {self.durability!r}; expected one of {get_args(Durability)}")
         if self.insecure and self.cacert is not None:

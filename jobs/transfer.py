@@ -24,12 +24,13 @@ from typing import Final
 
 from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession
 
+from .checks import Check, Checks
 from .exceptions import JobError
 from .failures import Failure, FailureClass, classify, classify_status, parse_retry_after
 from .httpdates import parse_http_date
 from .items import Item
 from .resume import Decision, ResumePoint, Step, resume_decision, resume_fields, validator_of
-from .sinks import Folder
+from .sinks import BAD_SUFFIX, Folder
 from .targets import without_userinfo
 
 __all__ = ["SMALL_BODY_BYTES", "AttemptFailedError", "Fetched", "Transfer"]
@@ -63,6 +64,7 @@ class Fetched:
         status: Status code of the answer.
         final_url: Where redirections led; None when that is the item's URL.
         modified: Last-Modified, seconds since 1970; None when it was not told.
+        digest: For the ledger, as ``checksums.spelled`` writes it; None when none is to be kept.
     """
 
     size: int
@@ -70,6 +72,7 @@ class Fetched:
     status: int
     final_url: str | None = None
     modified: float | None = None
+    digest: str | None = None
 
 
 class Transfer:
@@ -80,6 +83,7 @@ class Transfer:
         folder: Where ``.part`` files are; used in the loop's thread alone.
         note_partial: Has the ledger remember an item's ``resume``, None too; returns when it does.
         timeout: Seconds for one attempt; None is no bound.
+        checks: Gives what a content is held to.
 
     Attributes:
         attempt: Fetches an item once; see ``_attempt`` for what follows from it.
@@ -91,11 +95,13 @@ class Transfer:
         folder: Folder,
         note_partial: Callable[[Item], Awaitable[None]],
         timeout: float | None,
+        checks: Checks,
     ) -> None:
         self._session = session
         self._folder = folder
         self._note_partial = note_partial
         self._timeout = timeout
+        self._checks = checks
         # Hot path: one coroutine between a slot and the client.
         self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
         self._received = 0  # by attempts that are through with their content
@@ -130,18 +136,21 @@ class Transfer:
                     if seen_status is not None:
                         seen_status[:] = (status,)
                     if status == 200 and point is None:
-                        if response.is_complete and item.resume is None and item.extras is None:  # hot path: most items
+                        check = self._checks.of(item.url, item.extras, response)
+                        # Hot path: most items.
+                        if check is None and response.is_complete and item.resume is None and item.extras is None:
                             data = await response.read()
                             self._received += len(data)
                             return Fetched(len(data), data, status, _final_url(item, response), _modified(response))
-                        return await self._take_whole(item, response)
+                        return await self._take_whole(item, response, check)
                     decision = self._decide(point, response)
                     if decision.step is Step.APPEND and point is not None:
                         return await self._append(item, response, point, decision.total)
                     if decision.step is Step.RESTART:
-                        return await self._take_whole(item, response)
+                        check = self._checks.of(item.url, item.extras, response)
+                        return await self._take_whole(item, response, check)
                     if decision.step is Step.COMPLETE and point is not None:
-                        return Fetched(point.offset, None, status, _final_url(item, response))
+                        return await self._take_as_it_is(item, response, point)
                 # What is here is of no use any more. Ask for the whole at once: nothing was wrong with the host.
                 _start_over(item)
                 point = status = None
@@ -193,7 +202,39 @@ class Transfer:
         failure_class = classify_status(status) or FailureClass.PROTOCOL
         raise AttemptFailedError(Failure(failure_class, message, status, seconds))
 
-    async def _take_whole(self, item: Item, response: ClientResponse) -> Fetched:
+    async def _take_as_it_is(self, item: Item, response: ClientResponse, point: ResumePoint) -> Fetched:
+        """All octets are in the ``.part`` file."""
+        digest = None
+        check = self._checks.of(item.url, item.extras, response)
+        if check is not None:
+            fd = self._folder.open_part(item.path, resume=True)
+            try:
+                await check.read(fd, point.offset)
+            finally:
+                os.close(fd)
+            digest = self._conclude(item, check, response.status)
+        return Fetched(point.offset, None, response.status, _final_url(item, response), digest=digest)
+
+    def _conclude(self, item: Item, check: Check, status: int, data: bytes | None = None) -> str | None:
+        """Return the digest for the ledger.
+
+        Raises:
+            AttemptFailedError: The content, *data* or what is in the ``.part`` file, is not what was expected. It is
+                set aside, for who wants to know what came in its place, until a later attempt is right.
+        """
+        problem = check.mismatch()
+        if not problem:
+            if check.expected:
+                self._folder.remove_part(item.path + BAD_SUFFIX)
+            return check.digest
+        if data is None:
+            self._folder.set_aside(item.path)
+        else:
+            self._folder.write_part(item.path + BAD_SUFFIX, data)
+        _start_over(item)
+        raise AttemptFailedError(Failure(FailureClass.CHECKSUM, problem, status))
+
+    async def _take_whole(self, item: Item, response: ClientResponse, check: Check | None) -> Fetched:
         length = response.content_length
         _check_size(item, length, response.status)
         if response.is_complete or (length is not None and length <= SMALL_BODY_BYTES):
@@ -201,14 +242,18 @@ class Transfer:
             data = await response.read()
             self._received += len(data)
             _check_size(item, len(data), response.status)
+            digest = None
+            if check is not None:
+                check.take(data)
+                digest = self._conclude(item, check, response.status, data)
             if item.resume is not None:
                 self._folder.remove_part(item.path)
                 item.resume = None
                 await self._note_partial(item)
             final_url = _final_url(item, response)
-            return Fetched(len(data), data, response.status, final_url, _modified(response))
+            return Fetched(len(data), data, response.status, final_url, _modified(response), digest)
         fd = self._folder.open_part(item.path)
-        return await self._stream(item, response, fd, 0, length)
+        return await self._stream(item, response, fd, 0, length, check)
 
     async def _append(self, item: Item, response: ClientResponse, point: ResumePoint, total: int | None) -> Fetched:
         _check_size(item, total, response.status)
@@ -218,9 +263,12 @@ class Transfer:
             _start_over(item)
             message = f"the .part file is shorter than the {point.offset} octets it had; it is fetched anew"
             raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
-        return await self._stream(item, response, fd, point.offset, total)
+        check = self._checks.of(item.url, item.extras, response)
+        return await self._stream(item, response, fd, point.offset, total, check)
 
-    async def _stream(self, item: Item, response: ClientResponse, fd: int, offset: int, total: int | None) -> Fetched:
+    async def _stream(
+        self, item: Item, response: ClientResponse, fd: int, offset: int, total: int | None, check: Check | None
+    ) -> Fetched:
         """Write the content to *fd* from *offset* on. Whatever happens, ``item.resume`` says what can be gone on with.
 
         What cannot be gone on with is removed.
@@ -233,7 +281,10 @@ class Transfer:
             try:
                 os.ftruncate(fd, offset)
                 self._writing[fd] = offset
-                await response.save(fd, offset=offset)
+                if check is None:
+                    await response.save(fd, offset=offset)
+                else:
+                    await check.save(response, fd, offset)
             except ClientError:
                 raise
             except OSError as exc:
@@ -247,11 +298,12 @@ class Transfer:
                 message = f"incomplete content: the server sent less than asked for, {size} of {total} octets are here"
                 raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
             _check_size(item, size, response.status)
+            digest = None if check is None else self._conclude(item, check, response.status)
             modified = _modified(response)
             if modified is not None:
                 os.utime(fd, (modified, modified))
             is_whole = True
-            return Fetched(size, None, response.status, _final_url(item, response), modified)
+            return Fetched(size, None, response.status, _final_url(item, response), modified, digest)
         finally:
             os.close(fd)
             if not is_whole and item.resume is None:

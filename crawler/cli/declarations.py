@@ -61,6 +61,20 @@ OnCollision = Annotated[
         help="Treat an item whose file belongs to another: error, skip or number (word; default error).",
     ),
 ]
+Checksum = Annotated[
+    str | None,
+    typer.Option(
+        "--checksum", metavar="ALG", help="Hash every file by this and keep the digest (algorithm; default none)."
+    ),
+]
+Checksums = Annotated[
+    str | None,
+    typer.Option(
+        "--checksums",
+        metavar="FILE",
+        help="Hold files to the digests of this list, as SHA256SUMS (file; default none).",
+    ),
+]
 Durability = Annotated[
     str | None,
     typer.Option(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fetchd.client import ClientError, ClientResponse, ClientSession
+from fetchd.jobs.checks import Checks
 from fetchd.jobs.exceptions import JobError, LocalFailureError
 from fetchd.jobs.failures import Failure, FailureClass, classify, classify_status, parse_retry_after
 from fetchd.jobs.items import Item
@@ -67,7 +68,7 @@ class FileDestination:
     def __init__(self, session: ClientSession, url: str, path: Path, timeout: float | None) -> None:
         self._folder = Folder(path.parent)
         self._item = Item(url, 0, path=path.name)
-        self._transfer = Transfer(session, self._folder, _remember_nothing, timeout)
+        self._transfer = Transfer(session, self._folder, _remember_nothing, timeout, Checks())
         self._is_published = False
 
     async def attempt(self) -> None:

@@ -19,7 +19,7 @@ from fetchd.jobs.naming import safe_path
 from fetchd.jobs.settings import Durability, OnCollision, RunSettings
 from fetchd.jobs.targets import parse_target, without_userinfo
 
-from .values import parse_count, parse_field, parse_fields, parse_seconds, parse_size
+from .values import parse_algorithm, parse_count, parse_field, parse_fields, parse_seconds, parse_size
 
 __all__ = ["GetOrder", "RawGet", "RawNetwork", "RawRun", "RunOrder", "Voice", "get_order", "run_order"]
 
@@ -56,6 +56,8 @@ class RawRun(RawNetwork):
     per_host: str | None = None
     on_collision: str | None = None
     profile: str | None = None
+    checksum: str | None = None
+    checksums: str | None = None
     durability: str | None = None
     json: bool = False
     no_progress: bool = False
@@ -125,6 +127,8 @@ class _Given(TypedDict, total=False):
     concurrency: int
     per_host: int
     on_collision: OnCollision
+    checksum: str
+    checksums: Path
     durability: Durability
     timeout: float
     connect_timeout: float
@@ -158,6 +162,10 @@ def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
         given["per_host"] = _parsed("--per-host", raw.per_host, lambda text: parse_count(text, 1))
     if raw.on_collision is not None:
         given["on_collision"] = _on_collision(raw.on_collision)
+    if raw.checksum is not None:
+        given["checksum"] = _parsed("--checksum", raw.checksum, parse_algorithm)
+    if raw.checksums is not None:
+        given["checksums"] = _path("--checksums", raw.checksums)
     if raw.durability is not None:
         given["durability"] = _durability(raw.durability)
     if raw.profile is not None:

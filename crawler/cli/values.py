@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-__all__ = ["parse_count", "parse_field", "parse_fields", "parse_seconds", "parse_size"]
+from fetchd.jobs.checksums import ALGORITHMS, algorithm_named
+
+__all__ = ["parse_algorithm", "parse_count", "parse_field", "parse_fields", "parse_seconds", "parse_size"]
 
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _SIZE: Final = re.compile(rf"({_NUMBER})\s*(?:([kmgtp]?)(i?b)?)", re.IGNORECASE | re.ASCII).fullmatch
@@ -73,6 +75,18 @@ def parse_count(text: str, least: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS) or int(text) < least:
         raise ValueError(f"expected a whole number, {least} or more")
     return int(text)
+
+
+def parse_algorithm(text: str) -> str:
+    """Return the algorithm of a digest, by the name that the ledger uses.
+
+    Raises:
+        ValueError: *text* is none.
+    """
+    found = algorithm_named(text)
+    if found is None:
+        raise ValueError(f"expected one of {', '.join(ALGORITHMS)}")
+    return found
 
 
 def parse_field(text: str) -> tuple[str, str]:

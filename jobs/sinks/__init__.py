@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .files import PART_SUFFIX, Folder
+from .files import BAD_SUFFIX, PART_SUFFIX, Folder
 
-__all__ = ["PART_SUFFIX", "Folder"]
+__all__ = ["BAD_SUFFIX", "PART_SUFFIX", "Folder"]

@@ -28,10 +28,12 @@ from typing import Final, Self
 
 from ..exceptions import CollisionError, JobError, LocalFailureError, PolicyError, SettingsError
 
-__all__ = ["PART_SUFFIX", "Folder"]
+__all__ = ["BAD_SUFFIX", "PART_SUFFIX", "Folder"]
 
 PART_SUFFIX: Final = ".part"
 """Ending of a file that is not whole; ``naming.py`` gives it to no item."""
+BAD_SUFFIX: Final = ".bad"
+"""Stands before `PART_SUFFIX` in the name of a content that was not what it should be and was set aside."""
 
 _MAX_OPEN_FOLDERS: Final = 128  # descriptors; a manifest sorted by folder needs its depth, a shuffled one many
 _MAX_TRIES: Final = 4  # a folder or a .part that comes and goes under our hands is somebody else's work
@@ -211,6 +213,14 @@ class Folder:
             os.unlink(name + PART_SUFFIX, dir_fd=self._open_folder(head, make=False))
         except FileNotFoundError:
             return
+        except OSError as exc:
+            raise self.failure(path + PART_SUFFIX, exc) from exc
+
+    def set_aside(self, path: str) -> None:
+        """Give the ``.part`` file of *path* a name under which nobody goes on with it; an older one is replaced."""
+        try:
+            folder, name = self._locate(path)
+            os.rename(name + PART_SUFFIX, name + BAD_SUFFIX + PART_SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as exc:
             raise self.failure(path + PART_SUFFIX, exc) from exc
 

@@ -73,6 +73,8 @@ def test_every_command_has_a_help_of_its_own(command: Any) -> None:
         ("idle_timeout", "60s"),
         ("max_bytes", "none"),
         ("on_collision", "error"),
+        ("checksum", "none"),
+        ("checksums", "none"),
         ("durability", "process"),
         ("unix_socket", "none"),
     ],

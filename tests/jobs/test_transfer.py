@@ -20,6 +20,7 @@ import pytest
 
 from fetchd.client import ClientSession, Timeout
 from fetchd.jobs import transfer as transfer_module
+from fetchd.jobs.checks import Checks
 from fetchd.jobs.exceptions import CollisionError, LocalFailureError, PolicyError
 from fetchd.jobs.failures import Failure
 from fetchd.jobs.items import Item
@@ -58,7 +59,7 @@ class Desk:
         self.notes: list[tuple[ResumePoint | None, int | None]] = []
         self.server = server
         self.folder = folder
-        self.transfer = Transfer(session, folder, self.note_partial, timeout)
+        self.transfer = Transfer(session, folder, self.note_partial, timeout, Checks())
 
     async def note_partial(self, item: Item) -> None:
         """Be the ledger."""
