@@ -31,6 +31,7 @@ __all__ = [
     "Sidecar",
     "algorithm_named",
     "head_digests",
+    "new_hash",
     "parse_digest",
     "spelled",
 ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from .failures import Failure, FailureClass
 from .items import Item, Outcome, Result
@@ -23,10 +23,13 @@ from .ledger import Entry as LedgerEntry
 from .manifests import BadLine, DetailedLine, Line
 from .naming import safe_path
 from .resume import ResumePoint
-from .settings import OnCollision
+from .settings import Existing, OnCollision
 from .targets import Target, parse_target
+from .templates import DEFAULT, Template
 
-__all__ = ["Admitted", "Intake", "Known", "derive_path"]
+__all__ = ["Admitted", "Intake", "Known", "Standing", "derive_path"]
+
+_BY_DEFAULT: Final = Template.parse(DEFAULT)
 
 Known = LedgerEntry | Collision | None
 """What the ledger knows of an item."""
@@ -42,6 +45,20 @@ _COLLISION: Final = "collision"
 def derive_path(url: str) -> str:
     """The path that the default template gives *url*, which is a valid one."""
     return safe_path(parse_target(url))
+
+
+class Standing(NamedTuple):
+    """The file of an item that is done, and is looked at once more.
+
+    Attributes:
+        size: Octets, in the ledger and on disk.
+        digest: As in ``ledger.Row``.
+        etag: As in ``ledger.Row``.
+    """
+
+    size: int
+    digest: str | None
+    etag: str | None
 
 
 @dataclass(slots=True)
@@ -68,7 +85,13 @@ class Intake:
         run: Number of this run in the ledger: its entries are duplicates, earlier ones done or unfinished.
         size_of: Looks at a finished file.
         part_size_of: Looks at a ``.part`` file.
+        template: By which items are named that the manifest does not name.
+        existing: What happens to an item that is done.
         is_fresh: The folder held no file when the run began: nothing needs to be looked for that we did not write.
+
+    Attributes:
+        standing: Items that are done and whose files are to be looked at again, until they are released.
+        replaced: The row whose file gives way, by the item that takes its place, until that is released.
     """
 
     def __init__(
@@ -79,12 +102,18 @@ class Intake:
         size_of: SizeOf,
         part_size_of: SizeOf,
         is_fresh: bool,
+        template: Template = _BY_DEFAULT,
+        existing: Existing = "keep",
     ) -> None:
         self._on_collision = on_collision
         self._run = run
         self._size_of = size_of
         self._part_size_of = part_size_of
         self._is_fresh = is_fresh
+        self._template = None if template.text == DEFAULT else template
+        self._existing = existing
+        self.standing: dict[Item, Standing] = {}
+        self.replaced: dict[Item, int] = {}
         self._claims: dict[str, Item] = {}  # path -> who has it
         self._rivals: dict[Item, Item] = {}  # from parse to judge: who came too late -> who has the path
         self._refused: dict[tuple[str, str], Item] = {}  # identities that lost their path, until that is recorded
@@ -97,6 +126,10 @@ class Intake:
 
     def release(self, item: Item) -> None:
         """The item's end is recorded: the ledger knows it from here on."""
+        if self.standing:
+            self.standing.pop(item, None)
+        if self.replaced:
+            self.replaced.pop(item, None)
         if self._claims.get(item.path) is item:
             del self._claims[item.path]
         elif self._refused and self._refused.get(_identity(item)) is item:
@@ -116,8 +149,8 @@ class Intake:
                 target = parse_target(url)
                 if "#" in url:
                     url = url.partition("#")[0]
-                if isinstance(line, DetailedLine):
-                    item = _detailed_item(line, url, target)
+                if self._template is not None or isinstance(line, DetailedLine):
+                    item = _detailed_item(line, url, target, self._template)
                 else:
                     item = Item(url, line.number, None, target.scheme, target.host_key, safe_path(target))
             except ValueError as exc:
@@ -158,6 +191,9 @@ class Intake:
             item.row = own.row
         if own is not None and own.run == self._run:
             self._skip(item, _DUPLICATE, admitted)
+        elif self._on_collision == "replace" and own is None and _gives_way(entry, self._run):
+            self.replaced[item] = entry.row
+            admitted.items.append(item)
         else:
             self._collide(item, entry.url, admitted, again)
 
@@ -181,7 +217,7 @@ class Intake:
             self._collide(item, rival.shown_url, admitted, again)
 
     def _judge_new(self, item: Item, admitted: Admitted, again: list[Item]) -> None:
-        if not self._is_fresh and self._size_of(item.path) is not None:
+        if not self._is_fresh and self._on_collision != "replace" and self._size_of(item.path) is not None:
             self._collide(item, "a file that this folder's ledger does not know", admitted, again)
         else:
             admitted.items.append(item)
@@ -192,12 +228,21 @@ class Intake:
         if entry.run == self._run:
             self._skip(item, _DUPLICATE, admitted)
         elif is_finished and self._size_of(item.path) == entry.size:
-            self._skip(item, _DONE, admitted)
+            self._judge_done(item, entry, admitted)
         elif entry.failure_class == FailureClass.POLICY:
             self._judge_new(item, admitted, again)  # what stood in its way may have gone, or stand there still
         else:
             item.resume = None if is_finished else self._resume_point(item, entry)
             admitted.items.append(item)
+
+    def _judge_done(self, item: Item, entry: LedgerEntry, admitted: Admitted) -> None:
+        existing = self._existing
+        if existing == "keep" or (existing == "verify" and entry.digest is None):
+            self._skip(item, _DONE, admitted)
+            return
+        if existing != "replace":
+            self.standing[item] = Standing(entry.size, entry.digest, entry.etag)
+        admitted.items.append(item)
 
     def _collide(self, item: Item, owner: str, admitted: Admitted, again: list[Item]) -> None:
         self.release(item)
@@ -232,6 +277,14 @@ class Intake:
         return ResumePoint(offset, entry.validator, entry.total, entry.final_url or item.shown_url)
 
 
+def _gives_way(owner: Collision, run: int) -> bool:
+    """Whether the file of *owner* may be replaced: it is whole, and from an earlier run than *run*.
+
+    Of what is not whole a later run could go on with octets that are another item's by then.
+    """
+    return owner.run != run and owner.state in (State.DONE, State.FINISHING)
+
+
 def _identity(item: Item) -> tuple[str, str]:
     """What makes two lines one item."""
     return item.path, item.identity
@@ -242,17 +295,21 @@ def _looked_up(item: Item) -> str:
     return item.url if item.extras is None else item.identity
 
 
-def _detailed_item(line: DetailedLine, url: str, target: Target) -> Item:
-    """Return the item of a line that says more than its URL.
+def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template: Template | None) -> Item:
+    """Return the item of a line that says more than its URL, or that *template* names (None: the default one).
 
     Raises:
         ValueError: Its output name is unsafe, or a mirror is no URL.
     """
-    extras = line.extras
+    name, extras = (line.name, line.extras) if isinstance(line, DetailedLine) else (None, None)
     for mirror in () if extras is None else extras.mirrors:
         _check_mirror(mirror)
-    path = safe_path(target, line.name)
-    return Item(url, line.number, line.name, target.scheme, target.host_key, path, extras=extras)
+    if name is not None or template is None:
+        path = safe_path(target, name)
+    else:
+        path = template.path(target, url, row=line.number, columns={} if extras is None else extras.columns)
+        name = None if template.follows_url else path
+    return Item(url, line.number, name, target.scheme, target.host_key, path, extras=extras)
 
 
 def _check_mirror(mirror: str) -> None:

@@ -97,7 +97,7 @@ class Outcome(NamedTuple):
         final_url: Where redirections led, when that differs from the item's URL; without userinfo.
         etag: The response's ETag as sent, None when it had none.
         last_modified: The response's Last-Modified as sent, None when it had none.
-        reason: Why it was skipped: ``done`` (in an earlier run), ``duplicate`` or ``collision``; else empty.
+        reason: Why it was skipped: ``done`` (in an earlier run), ``duplicate``, ``collision`` or ``kept``; else empty.
     """
 
     item: Item

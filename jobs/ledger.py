@@ -77,6 +77,11 @@ UPDATE items SET state = 3, size = 0,
     extra = json_set(coalesce(extra, '{}'), '$.class', wanted.value ->> 0, '$.message', wanted.value ->> 1)
 FROM json_each(?) AS wanted WHERE state = 1 AND items.id = CAST(wanted.key AS INTEGER)
 """
+_MARK_REPLACED: Final = """
+UPDATE items SET state = 3, size = 0,
+    extra = json_set(coalesce(extra, '{}'), '$.class', 'policy', '$.message', 'another item has replaced its file')
+WHERE id IN (SELECT value FROM json_each(?))
+"""
 _MARK_LOST: Final = """
 UPDATE items SET state = 3, size = 0,
     extra = json_set(coalesce(extra, '{}'), '$.class', 'disk', '$.message', ?)
@@ -201,7 +206,10 @@ class Ledger(LedgerReader):
         try:
             self._number_refused([row for row in unnumbered if row.failure_class == POLICY])
             fresh, known = self._sort(rows)
+            replaced = [row.replaces for row in rows if row.replaces]
             with ledger_errors(self.path), _Transaction(self._connection):
+                if replaced:
+                    self._connection.execute(_MARK_REPLACED, (str(replaced),))
                 if done:
                     self._connection.execute(_MARK_DONE, (str(list(done)),))
                 self._write("INSERT OR FAIL", fresh)

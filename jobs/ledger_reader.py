@@ -13,9 +13,11 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from .exceptions import LedgerError, SettingsError
 from .ledger_lock import LOCK_NAME, holder_of
 from .ledger_rows import Derive, Row, StoredRow, load_row
 from .ledger_schema import LEDGER_FOLDER, LEDGER_NAME, State, connect_readonly, ledger_errors, read_meta
+from .templates import derive_by
 
 __all__ = ["LedgerReader", "RunRecord"]
 
@@ -66,14 +68,23 @@ class LedgerReader:
         self._run_starts: dict[int, float] = {}
 
     @classmethod
-    def open_readonly(cls, folder: Path, *, derive: Derive) -> LedgerReader:
+    def open_readonly(cls, folder: Path, *, derive: Derive | None = None) -> LedgerReader:
         """Open the ledger of the output folder *folder* to look at it; no lock is taken.
+
+        Args:
+            folder: Of a run.
+            derive: From a URL without userinfo to its path; None goes by the folder's own template.
 
         Raises:
             LedgerError: There is none, it is damaged, or of a newer version.
         """
         path = folder / LEDGER_FOLDER / LEDGER_NAME
-        return LedgerReader(connect_readonly(path), path, derive)
+        connection = connect_readonly(path)
+        try:
+            return LedgerReader(connection, path, derive or _derive_of(connection, path))
+        except LedgerError:
+            connection.close()
+            raise
 
     def counts(self) -> dict[State, int]:
         """Return how many items are in each state."""
@@ -152,3 +163,13 @@ class LedgerReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _derive_of(connection: sqlite3.Connection, path: Path) -> Derive:
+    """Return what names the files of the ledger's folder."""
+    with ledger_errors(path):
+        template = read_meta(connection, "template")
+    try:
+        return derive_by(template)
+    except SettingsError as exc:
+        raise LedgerError(path, f"its files are named in a way that this version does not know: {exc}") from exc

@@ -28,7 +28,17 @@ from typing import Final
 
 from .targets import Target
 
-__all__ = ["MAX_COMPONENT_BYTES", "MAX_DEPTH", "MAX_PATH_BYTES", "safe_path"]
+__all__ = [
+    "MAX_COMPONENT_BYTES",
+    "MAX_DEPTH",
+    "MAX_PATH_BYTES",
+    "bounded",
+    "digits_for",
+    "host_folder",
+    "path_parts",
+    "safe_component",
+    "safe_path",
+]
 
 MAX_COMPONENT_BYTES: Final = 200
 """File systems take 255; this leaves room for two hashes, ``.part`` and what a user may append."""
@@ -72,27 +82,46 @@ def safe_path(target: Target, name: str | None = None) -> str:
             Never raised when *name* is None: every URL has a safe path.
     """
     if name is not None:
-        return _bounded([_made_safe(part, part) for part in _parts_of_name(name)])
+        return bounded([_made_safe(part, part) for part in _parts_of_name(name)])
     scheme, host, port, path, query, _ = target
     if query is None and len(path) <= _MAX_PLAIN and _PLAIN(path):
         # Hot path: most URLs of most manifests (1.2 us).
-        whole = _host_folder(scheme, host, port) + path
+        whole = host_folder(scheme, host, port) + path
         return whole + "index.html" if path[-1] == "/" else whole
     return _derive_path(target)
 
 
 def _derive_path(target: Target) -> str:
     """Name any URL whatsoever; the reference that the hot path of `safe_path` must agree with."""
+    parts = path_parts(target)
+    if target.raw_query is not None:
+        parts[-1] += f"@{digits_for(target.raw_query)}"
+    return bounded([host_folder(target.scheme, target.host, target.port), *parts])
+
+
+def path_parts(target: Target) -> list[str]:
+    """Return the components of the path of *target*, each safe, without its query."""
     raw_parts = target.raw_path.removeprefix("/").split("/")
     raw_parts[-1] = raw_parts[-1] or "index.html"
-    parts = [_made_safe(_decoded(raw), raw) for raw in raw_parts]
-    if target.raw_query is not None:
-        parts[-1] += f"@{_digest(target.raw_query)}"
-    return _bounded([_host_folder(target.scheme, target.host, target.port), *parts])
+    return [_made_safe(_decoded(raw), raw) for raw in raw_parts]
+
+
+def safe_component(text: str, *, may_have_hash: bool = False) -> str:
+    """Return *text* as a component, with a hash where that took a change.
+
+    Args:
+        text: Any.
+        may_have_hash: It is made of components that are safe: what looks like a hash at its end is one.
+    """
+    # "_" in the place of "@": the same length, and no hash.
+    seen = text.replace("@", "_") if may_have_hash else text
+    if _TO_REPLACE.search(text) is None and not _is_unsafe(seen):
+        return text
+    return _made_safe(text, text)
 
 
 @lru_cache(maxsize=4096)
-def _host_folder(scheme: str, host: str, port: int) -> str:
+def host_folder(scheme: str, host: str, port: int) -> str:
     """Return ``host``, or ``host+port`` where the port is not the scheme's default.
 
     The colons of an IPv6 address become ``-``; its brackets keep it apart from any name.
@@ -147,7 +176,7 @@ def _made_safe(text: str, raw: str) -> str:
         safe = "_" * max(len(safe), 1)
     elif _DEVICE(safe):
         safe = f"_{safe}"
-    return f"{_cut(safe, MAX_COMPONENT_BYTES - 9)}@{_digest(raw)}"
+    return f"{_cut(safe, MAX_COMPONENT_BYTES - 9)}@{digits_for(raw)}"
 
 
 def _is_unsafe(text: str) -> bool:
@@ -165,12 +194,12 @@ def _is_unsafe(text: str) -> bool:
     )
 
 
-def _bounded(parts: list[str]) -> str:
+def bounded(parts: list[str]) -> str:
     """Join the components; what exceeds depth or length is folded into one component with a hash."""
     whole = "/".join(parts)
     if len(parts) <= MAX_DEPTH and len(whole.encode()) <= MAX_PATH_BYTES:
         return whole
-    return "/".join([*parts[:_KEPT_DEPTH], f"_@{_digest(whole)}"])
+    return "/".join([*parts[:_KEPT_DEPTH], f"_@{digits_for(whole)}"])
 
 
 def _cut(text: str, max_bytes: int) -> str:
@@ -178,6 +207,6 @@ def _cut(text: str, max_bytes: int) -> str:
     return text.encode()[:max_bytes].decode("utf-8", "ignore")
 
 
-def _digest(text: str) -> str:
+def digits_for(text: str) -> str:
     """Return 8 hex digits that stand for *text*, lone surrogates included."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()

@@ -36,8 +36,9 @@ from .events import (
     Summary,
 )
 from .exceptions import JobError, LocalFailureError, PolicyError
+from .existing import KeptError, Looker
 from .failures import Failure, FailureClass, classify, retry_delay, verdict
-from .intake import Admitted, Intake, derive_path
+from .intake import Admitted, Intake
 from .items import Item, Outcome, Result
 from .ledger import Ledger, Row, State
 from .ledger_recovery import recover
@@ -47,11 +48,11 @@ from .scheduler import Scheduler
 from .sessions import open_session
 from .settings import RunSettings
 from .sinks import Folder
+from .templates import Template, derive_by
 from .transfer import AttemptFailedError, Fetched, Transfer
 
 __all__ = ["Run", "run"]
 
-TEMPLATE: Final = "{host}/{path}"
 # Free retries of an item whose host asks for less (429, 503 ...) or cannot be reached, before it fails after all.
 MAX_FREE_RETRIES: Final = 20
 # Seconds after the first of them: who asks for an hour twenty times is not waited for until tomorrow.
@@ -105,6 +106,7 @@ class Run:
         self._manifest_done = False
         self._free_since: dict[Item, float] = {}  # when an item failed for the first time without its being counted
         self._transfer: Transfer | None = None  # until it begins
+        self._keeps_validators = settings.keep_validators or settings.existing == "update"
         self._slots: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -155,7 +157,10 @@ class Run:
                 with (
                     Folder(settings.output) as recorder_folder,
                     Ledger.open(
-                        settings.output, template=TEMPLATE, derive=derive_path, survives_power_loss=syncs
+                        settings.output,
+                        template=settings.name,
+                        derive=derive_by(settings.name),
+                        survives_power_loss=syncs,
                     ) as ledger,
                 ):
                     recover(ledger, folder, survives_power_loss=syncs)
@@ -170,15 +175,27 @@ class Run:
         ledger.begin_run(settings.manifest, time.time())
         syncs = settings.durability == "power"
         self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs)
-        self._transfer = Transfer(session, folder, self._note_partial, settings.timeout, self._checks)
-        self._attempt = self._transfer.attempt
+        self._transfer = Transfer(
+            session,
+            folder,
+            self._note_partial,
+            settings.timeout,
+            self._checks,
+            keeps_validators=self._keeps_validators,
+        )
         self._intake = Intake(
+            template=Template.parse(settings.name),
+            existing=settings.existing,
             on_collision=settings.on_collision,
             run=ledger.run,
             size_of=folder.size,
             part_size_of=folder.part_size,
             is_fresh=folder.is_empty(),
         )
+        self._attempt = self._transfer.attempt
+        if settings.existing in ("verify", "update"):
+            asks = settings.existing == "update"
+            self._attempt = Looker(self._transfer, folder, self._intake.standing, asks=asks).attempt
         self._emit(RunStarted(settings.output))
         recording = asyncio.create_task(self._recorder.run())
         recording.add_done_callback(self._recorder_ended)
@@ -337,6 +354,8 @@ class Run:
         """An attempt has ended without a body: say what that means, for the item or for the run."""
         if isinstance(exc, AttemptFailedError):
             self._attempt_failed(item, exc.failure, started)
+        elif isinstance(exc, KeptError):
+            self._kept(item, exc)
         elif isinstance(exc, LocalFailureError):
             self._scheduler.release(item, self._loop.time())
             self._fail_locally(exc)
@@ -344,6 +363,17 @@ class Run:
             self._attempt_failed(item, Failure(FailureClass.POLICY, str(exc)), started)
         else:
             self._attempt_failed(item, Failure(classify(exc), f"{type(exc).__name__}: {exc}"), started)
+
+    def _kept(self, item: Item, exc: KeptError) -> None:
+        """The file of an item that is done was looked at, and stays."""
+        now = self._loop.time()
+        if exc.was_asked:
+            self._scheduler.done(item, now)
+        else:
+            self._scheduler.release(item, now)
+        self._free_since.pop(item, None)
+        self._intake.release(item)
+        self._finish(Outcome(item, Result.SKIPPED, reason="kept"))
 
     def _fetched(self, item: Item, fetched: Fetched, started: float) -> None:
         self._scheduler.done(item, self._loop.time())
@@ -353,6 +383,10 @@ class Run:
         row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
         if fetched.digest is not None:
             row.digest = fetched.digest
+        if self._keeps_validators:
+            row.etag, row.last_modified = fetched.etag, fetched.last_modified
+        if self._intake.replaced:
+            row.replaces = self._intake.replaced.get(item, 0)
 
         def on_recorded(problem: PolicyError | None) -> None:
             item.row = row.row

@@ -8,10 +8,12 @@ from typing import Literal, get_args
 
 from .checksums import ALGORITHMS
 from .exceptions import SettingsError
+from .templates import DEFAULT, Template
 
-__all__ = ["Durability", "OnCollision", "RunSettings"]
+__all__ = ["Durability", "Existing", "OnCollision", "RunSettings"]
 
-OnCollision = Literal["error", "skip", "number"]
+OnCollision = Literal["error", "skip", "number", "replace"]
+Existing = Literal["keep", "verify", "update", "replace"]
 Durability = Literal["process", "power"]
 
 
@@ -35,8 +37,16 @@ class RunSettings:
         insecure: Take any certificate. Default False.
         cacert: File of certificates (PEM) to trust in place of the system's; None for the system's.
         unix_socket: Connect to this socket whatever host the URL names; None to connect by TCP.
-        on_collision: What happens to an item whose path another item has: ``error`` (it fails as policy), ``skip``,
-            or ``number`` (it gets a suffix that follows from its URL). Default ``error``.
+        name: Template of the names of files, see ``templates.py``. It is the folder's for good. Default
+            ``{host}/{path}``.
+        on_collision: What happens to an item whose path another item has, or a file that the ledger does not know:
+            ``error`` (it fails as policy), ``skip``, ``number`` (it gets a suffix that follows from its URL), or
+            ``replace`` (what an earlier run or somebody else has left there gives way). Default ``error``.
+        existing: What happens to an item that is done: ``keep``, ``verify`` (fetched again where the file does not
+            have the digest that the ledger keeps), ``update`` (fetched again where the server says that it has
+            changed), or ``replace`` (fetched again). Default ``keep``.
+        keep_validators: Keep ETag and Last-Modified of each response in the ledger, for reports. ``existing="update"``
+            keeps them anyway. Default False.
         checksum: Algorithm by which every content is hashed and its digest kept in the ledger, one of
             ``checksums.ALGORITHMS``; None, the default, is none.
         checksums: File of digests that contents must have, as sha256sum writes them; None for none.
@@ -63,7 +73,10 @@ class RunSettings:
     insecure: bool = False
     cacert: Path | None = None
     unix_socket: Path | None = None
+    name: str = DEFAULT
     on_collision: OnCollision = "error"
+    existing: Existing = "keep"
+    keep_validators: bool = False
     checksum: str | None = None
     checksums: Path | None = None
     durability: Durability = "process"
@@ -83,6 +96,9 @@ class RunSettings:
                 raise SettingsError(f"{name} is {value:g} s; expected more than 0")
         if self.on_collision not in get_args(OnCollision):
             raise SettingsError(f"on_collision is {self.on_collision!r}; expected one of {get_args(OnCollision)}")
+        if self.existing not in get_args(Existing):
+            raise SettingsError(f"existing is {self.existing!r}; expected one of {get_args(Existing)}")
+        Template.parse(self.name)
         if self.checksum is not None and self.checksum not in ALGORITHMS:
             raise SettingsError(f"checksum is {self.checksum!r}; expected one of {', '.join(ALGORITHMS)}")
         if self.durability not in get_args(Durability):

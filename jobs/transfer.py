@@ -65,6 +65,8 @@ class Fetched:
         final_url: Where redirections led; None when that is the item's URL.
         modified: Last-Modified, seconds since 1970; None when it was not told.
         digest: For the ledger, as ``checksums.spelled`` writes it; None when none is to be kept.
+        etag: As sent, where it is to be kept.
+        last_modified: The same.
     """
 
     size: int
@@ -73,6 +75,8 @@ class Fetched:
     final_url: str | None = None
     modified: float | None = None
     digest: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 class Transfer:
@@ -84,8 +88,10 @@ class Transfer:
         note_partial: Has the ledger remember an item's ``resume``, None too; returns when it does.
         timeout: Seconds for one attempt; None is no bound.
         checks: Gives what a content is held to.
+        keeps_validators: Whether ETag and Last-Modified are handed on, for the ledger.
 
     Attributes:
+        conditions: Fields to ask with for what has changed, by item; 304 is a failure like any other here.
         attempt: Fetches an item once; see ``_attempt`` for what follows from it.
     """
 
@@ -96,12 +102,16 @@ class Transfer:
         note_partial: Callable[[Item], Awaitable[None]],
         timeout: float | None,
         checks: Checks,
+        *,
+        keeps_validators: bool = False,
     ) -> None:
         self._session = session
         self._folder = folder
         self._note_partial = note_partial
         self._timeout = timeout
         self._checks = checks
+        self._keeps_validators = keeps_validators
+        self.conditions: dict[Item, dict[str, str]] = {}
         # Hot path: one coroutine between a slot and the client.
         self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
         self._received = 0  # by attempts that are through with their content
@@ -127,7 +137,7 @@ class Transfer:
         try:
             while True:
                 context: AbstractAsyncContextManager[ClientResponse]
-                if point is None and item.extras is None:
+                if point is None and item.extras is None and not self.conditions:
                     context = self._session.get(item.url)
                 else:
                     context = self._request(item, point)
@@ -141,7 +151,7 @@ class Transfer:
                         if check is None and response.is_complete and item.resume is None and item.extras is None:
                             data = await response.read()
                             self._received += len(data)
-                            return Fetched(len(data), data, status, _final_url(item, response), _modified(response))
+                            return self._result(item, response, len(data), data, None)
                         return await self._take_whole(item, response, check)
                     decision = self._decide(point, response)
                     if decision.step is Step.APPEND and point is not None:
@@ -163,7 +173,7 @@ class Transfer:
 
     def _request(self, item: Item, point: ResumePoint | None) -> AbstractAsyncContextManager[ClientResponse]:
         """The request of an item that is gone on with, or of which the manifest says more than its URL."""
-        fields = [] if point is None else list(resume_fields(point).items())
+        fields = list((self.conditions.get(item, {}) if point is None else resume_fields(point)).items())
         if item.extras is None:
             return self._session.get(item.url, headers=fields)
         return self._session.request(item.extras.method, item.url, headers=[*item.extras.headers, *fields])
@@ -213,7 +223,9 @@ class Transfer:
             finally:
                 os.close(fd)
             digest = self._conclude(item, check, response.status)
-        return Fetched(point.offset, None, response.status, _final_url(item, response), digest=digest)
+        fetched = self._result(item, response, point.offset, None, digest)
+        fetched.modified = None  # that of a 416, if any, is not the file's
+        return fetched
 
     def _conclude(self, item: Item, check: Check, status: int, data: bytes | None = None) -> str | None:
         """Return the digest for the ledger.
@@ -250,8 +262,7 @@ class Transfer:
                 self._folder.remove_part(item.path)
                 item.resume = None
                 await self._note_partial(item)
-            final_url = _final_url(item, response)
-            return Fetched(len(data), data, response.status, final_url, _modified(response), digest)
+            return self._result(item, response, len(data), data, digest)
         fd = self._folder.open_part(item.path)
         return await self._stream(item, response, fd, 0, length, check)
 
@@ -299,16 +310,26 @@ class Transfer:
                 raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
             _check_size(item, size, response.status)
             digest = None if check is None else self._conclude(item, check, response.status)
-            modified = _modified(response)
-            if modified is not None:
-                os.utime(fd, (modified, modified))
+            fetched = self._result(item, response, size, None, digest)
+            if fetched.modified is not None:
+                os.utime(fd, (fetched.modified, fetched.modified))
             is_whole = True
-            return Fetched(size, None, response.status, _final_url(item, response), modified, digest)
+            return fetched
         finally:
             os.close(fd)
             if not is_whole and item.resume is None:
                 with contextlib.suppress(JobError):
                     self._folder.remove_part(item.path)
+
+    def _result(
+        self, item: Item, response: ClientResponse, size: int, data: bytes | None, digest: str | None
+    ) -> Fetched:
+        # Hot path: with the attribute test, 0.2 us.
+        fetched = Fetched(size, data, response.status, _final_url(item, response), _modified(response), digest)
+        if self._keeps_validators and response.status in (200, 206):
+            fetched.etag = response.headers.get("ETag")
+            fetched.last_modified = response.headers.get("Last-Modified")
+        return fetched
 
     async def _remember(self, item: Item, response: ClientResponse, total: int | None) -> None:
         validator = validator_of(response.headers) if item.method == "GET" else None

@@ -53,12 +53,32 @@ Profile = Annotated[
         help="Take 'default', or 'lan' to give one host all of --concurrency (name; default default).",
     ),
 ]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="TEMPLATE", help="Name files by this (template; default {host}/{path})."),
+]
+Existing = Annotated[
+    str | None,
+    typer.Option(
+        "--existing",
+        metavar="WHAT",
+        help="Treat what is done by this: keep, verify, update or replace (word; default keep).",
+    ),
+]
+RunReport = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write the report here at the end: .jsonl, .csv, .parquet (file; default none).",
+    ),
+]
 OnCollision = Annotated[
     str | None,
     typer.Option(
         "--on-collision",
         metavar="WHAT",
-        help="Treat an item whose file belongs to another: error, skip or number (word; default error).",
+        help="Treat an item whose file is taken: error, skip, number or replace (word; default error).",
     ),
 ]
 Checksum = Annotated[

@@ -6,7 +6,7 @@ One object a line, UTF-8, told apart by ``event``; a field that has no value is 
     retried   line url class message status delay                  it failed and is made again after delay seconds
     finished  line url result path size seconds status final_url class message reason
               result is done, skipped, failed or invalid; reason says why it was skipped (done: in an earlier run,
-              duplicate, collision); size is octets; class and message tell of the failure
+              duplicate, collision, kept); size is octets; class and message tell of the failure
     progress  read done skipped failed invalid in_flight queued delayed bytes manifest_done     twice a second
     summary   read done skipped failed invalid left unread bytes seconds failures skip_reasons stopped_by local_failure
               the last line; read = done + skipped + failed + invalid + left

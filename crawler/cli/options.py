@@ -16,7 +16,8 @@ from typing import Final, NamedTuple, TypedDict, TypeVar, get_args
 
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.naming import safe_path
-from fetchd.jobs.settings import Durability, OnCollision, RunSettings
+from fetchd.jobs.report import format_of
+from fetchd.jobs.settings import Durability, Existing, OnCollision, RunSettings
 from fetchd.jobs.targets import parse_target, without_userinfo
 
 from .values import parse_algorithm, parse_count, parse_field, parse_fields, parse_seconds, parse_size
@@ -54,7 +55,10 @@ class RawRun(RawNetwork):
     output: str | None = None
     concurrency: str | None = None
     per_host: str | None = None
+    name: str | None = None
     on_collision: str | None = None
+    existing: str | None = None
+    report: str | None = None
     profile: str | None = None
     checksum: str | None = None
     checksums: str | None = None
@@ -94,12 +98,14 @@ class RunOrder(NamedTuple):
         voice: How much is said.
         json: Whether events go to standard output.
         progress: Whether progress is shown.
+        report: File that the report goes to when the run has ended; None for none.
     """
 
     settings: RunSettings
     voice: Voice = Voice.NORMAL
     json: bool = False
     progress: bool = True
+    report: Path | None = None
 
 
 class GetOrder(NamedTuple):
@@ -126,7 +132,10 @@ class _Given(TypedDict, total=False):
     output: Path
     concurrency: int
     per_host: int
+    name: str
     on_collision: OnCollision
+    existing: Existing
+    keep_validators: bool
     checksum: str
     checksums: Path
     durability: Durability
@@ -160,8 +169,15 @@ def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
         given["concurrency"] = _parsed("--concurrency", raw.concurrency, lambda text: parse_count(text, 1))
     if raw.per_host is not None:
         given["per_host"] = _parsed("--per-host", raw.per_host, lambda text: parse_count(text, 1))
+    if raw.name is not None:
+        given["name"] = raw.name
     if raw.on_collision is not None:
         given["on_collision"] = _on_collision(raw.on_collision)
+    if raw.existing is not None:
+        given["existing"] = _existing(raw.existing)
+    if raw.report is not None:
+        format_of(raw.report)
+        given["keep_validators"] = True
     if raw.checksum is not None:
         given["checksum"] = _parsed("--checksum", raw.checksum, parse_algorithm)
     if raw.checksums is not None:
@@ -175,7 +191,13 @@ def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
     settings = RunSettings(manifest=raw.manifest, **given)
     if raw.profile == "lan" and raw.per_host is None:
         settings = replace(settings, per_host=settings.concurrency)
-    return RunOrder(settings=settings, voice=_voice(raw), json=raw.json, progress=not (raw.no_progress or raw.quiet))
+    return RunOrder(
+        settings=settings,
+        voice=_voice(raw),
+        json=raw.json,
+        progress=not (raw.no_progress or raw.quiet),
+        report=None if raw.report is None else _path("--report", raw.report),
+    )
 
 
 def get_order(raw: RawGet, read_text: ReadText) -> GetOrder:
@@ -270,6 +292,12 @@ def _one_of(option: str, text: str, choices: tuple[str, ...]) -> None:
 def _on_collision(text: str) -> OnCollision:
     choices: tuple[OnCollision, ...] = get_args(OnCollision)
     _one_of("--on-collision", text, choices)
+    return choices[choices.index(text)]
+
+
+def _existing(text: str) -> Existing:
+    choices: tuple[Existing, ...] = get_args(Existing)
+    _one_of("--existing", text, choices)
     return choices[choices.index(text)]
 
 

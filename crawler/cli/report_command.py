@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, Final, get_args
 
 from fetchd.jobs.exceptions import LedgerError, SettingsError
-from fetchd.jobs.intake import derive_path
 from fetchd.jobs.ledger import LedgerReader
 from fetchd.jobs.report import Format, format_of, write_report
 
@@ -34,7 +33,7 @@ def tell_report(folder: str, *, format: str | None, output: str | None, redact: 
         chosen = report_format(format, output if to_file else None)
         if chosen == "parquet" and not to_file and sys.stdout.isatty():
             raise SettingsError("a report in Parquet is no text; expected --output FILE, or a pipe")
-        with LedgerReader.open_readonly(Path(folder), derive=derive_path) as reader, _opened(output, to_file) as file:
+        with LedgerReader.open_readonly(Path(folder)) as reader, _opened(output, to_file) as file:
             write_report(reader.every(), file, chosen, redact=redact)
     except LedgerError as exc:
         say(f"{exc}; expected the output folder of a run")

@@ -26,6 +26,7 @@ from .event_loop import new_event_loop
 from .exit_codes import ExitCode, exit_code
 from .json_lines import JsonLines
 from .options import RawRun, RunOrder, Voice, run_order
+from .report_command import tell_report
 from .signals import TwoSignals
 from .streams import read_text, say
 
@@ -57,7 +58,11 @@ def run_manifest(raw: RawRun) -> int:
         reporter.close()
         raise
     reporter.conclude(summary, is_stopped=signal_number is not None)
-    return exit_code(summary, signal_number)
+    code = exit_code(summary, signal_number)
+    if order.report is not None:
+        told = tell_report(str(order.settings.output), format=None, output=str(order.report), redact=False)
+        return code if told == ExitCode.DONE else told
+    return code
 
 
 async def _execute(order: RunOrder, reporter: Reporter) -> tuple[Summary, int | None]:

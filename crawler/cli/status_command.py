@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from fetchd.jobs.exceptions import LedgerError
-from fetchd.jobs.intake import derive_path
 from fetchd.jobs.ledger import LedgerReader, RunRecord, State
 
 from ..words import duration, number, octets, printable, rate, reasons
@@ -42,7 +41,7 @@ class Standing:
 def tell_status(folder: str, *, as_json: bool) -> int:
     """Write to standard output where the run in *folder* stands; return the exit code."""
     try:
-        with LedgerReader.open_readonly(Path(folder), derive=derive_path) as reader:
+        with LedgerReader.open_readonly(Path(folder)) as reader:
             standing = Standing(folder, reader.counts(), reader.failure_counts(), reader.last_run(), reader.holder())
     except LedgerError as exc:
         say(f"{exc}; expected the output folder of a run")

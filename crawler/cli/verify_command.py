@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fetchd.jobs.exceptions import LedgerError, LocalFailureError, SettingsError
-from fetchd.jobs.intake import derive_path
 from fetchd.jobs.ledger import Ledger, LedgerReader, State
 from fetchd.jobs.ledger_recovery import recover
 from fetchd.jobs.sinks import Folder
+from fetchd.jobs.templates import derive_by
 from fetchd.jobs.verifying import Compared, Verified, verify
 
 from ..words import number, printable, reasons
@@ -78,12 +78,12 @@ def _threads(text: str | None) -> int:
 @contextmanager
 def _ledger(folder: Path, *, is_ours: bool) -> Iterator[LedgerReader]:
     """Open the ledger to look at it, or, locked, to write."""
-    with LedgerReader.open_readonly(folder, derive=derive_path) as reader:
+    with LedgerReader.open_readonly(folder) as reader:
         if not is_ours:
             yield reader
             return
         template = reader.template
-    with Ledger.open(folder, template=template, derive=derive_path) as ledger:
+    with Ledger.open(folder, template=template, derive=derive_by(template)) as ledger:
         yield ledger
 
 

@@ -11,9 +11,11 @@ from . import (
     field_parameters,
     heads,
     locations,
+    names,
     proxy_urls,
     sessions,
     set_cookie,
+    sidecars,
     urls,
 )
 
@@ -34,6 +36,8 @@ _MODULES = (
     challenges,
     proxy_urls,
     sessions,
+    names,
+    sidecars,
 )
 
 TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}

@@ -163,7 +163,7 @@ def test_the_path_of_another_item_is_a_collision(ledger: Ledger) -> None:
     """It says whose it is; the same URL may go elsewhere."""
     ledger.commit([row_of("a", size=1)])
     assert ledger.lookup([("https://h/a", "h/a", True), ("http://h/a", "h/b", False)]) == [
-        Collision(1, "http://h/a", State.FINISHING),
+        Collision(1, "http://h/a", State.FINISHING, run=1),
         None,
     ]
 
@@ -178,7 +178,7 @@ def test_another_method_is_another_item(ledger: Ledger) -> None:
     assert [row.row for row in rows] == [1, 2, 2]
     got, posted = ledger.lookup([("http://h/a", "h/a", True), ("POST http://h/a", "h/a", True)])
     own = Entry(2, State.FAILED, run, 0, failure_class="policy")
-    assert (got and got.row, posted) == (1, Collision(1, "http://h/a", State.FAILED, own))
+    assert (got and got.row, posted) == (1, Collision(1, "http://h/a", State.FAILED, own, 2))
     assert [(row.method, row.url) for row in ledger.iterate(State.FAILED)] == [
         ("GET", "http://h/a"),
         ("POST", "http://h/a"),
@@ -201,7 +201,7 @@ def test_an_item_that_collides_in_every_run_has_one_row(tmp_path: Path) -> None:
             assert [row.row for row in (*lost, again, *fresh)] == [2, 2, 2, 3, 3, 4]
             assert ledger.counts()[State.FAILED] == 3
             own = Entry(2, State.FAILED, run, 0, failure_class="policy")
-            assert ledger.lookup([("https://h/a", "h/a", True)]) == [Collision(1, "http://h/a", State.DONE, own)]
+            assert ledger.lookup([("https://h/a", "h/a", True)]) == [Collision(1, "http://h/a", State.DONE, own, 1)]
 
 
 def test_credentials_are_in_no_file_of_the_ledger(ledger: Ledger, tmp_path: Path) -> None:

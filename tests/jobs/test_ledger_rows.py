@@ -205,8 +205,8 @@ def test_who_has_lost_a_path_learns_of_its_own_row_too() -> None:
     """Losing it again is no new item."""
     candidates = [failed("policy", 1, run=RUN), found(2, OTHER)]
     own = Entry(1, State.FAILED, RUN, 10, failure_class="policy")
-    assert judge((URL, PATH, True), candidates, RUN, derive) == Collision(2, OTHER, State.DONE, own)
-    assert judge((URL, PATH, True), candidates[1:], RUN, derive) == Collision(2, OTHER, State.DONE)
+    assert judge((URL, PATH, True), candidates, RUN, derive) == Collision(2, OTHER, State.DONE, own, RUN - 1)
+    assert judge((URL, PATH, True), candidates[1:], RUN, derive) == Collision(2, OTHER, State.DONE, run=RUN - 1)
 
 
 def test_an_item_with_a_name_of_its_own_is_found_by_it() -> None:

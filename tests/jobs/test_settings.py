@@ -64,7 +64,11 @@ def test_bounds_themselves_are_allowed(changes: dict[str, Any]) -> None:
         ({"connect_timeout": -0.5}, "connect_timeout is -0.5 s; expected more than 0"),
         ({"first_byte_timeout": 0.0}, "first_byte_timeout is 0 s; expected more than 0"),
         ({"idle_timeout": float("nan")}, "idle_timeout is nan s; expected more than 0"),
-        ({"on_collision": "replace"}, "on_collision is 'replace'; expected one of ('error', 'skip', 'number')"),
+        ({"on_collision": "erase"}, "on_collision is 'erase'; expected one of ('error', 'skip', 'number', 'replace')"),
+        ({"existing": "skip"}, "existing is 'skip'; expected one of ('keep', 'verify', 'update', 'replace')"),
+        ({"durability": "none"}, "durability is 'none'; expected one of ('process', 'power')"),
+        ({"checksum": "crc"}, "checksum is 'crc'; expected one of md5, "),
+        ({"name": "/x"}, "name template '/x': an absolute path"),
         ({"insecure": True, "cacert": Path("ca.pem")}, "insecure and cacert exclude each other"),
     ],
 )
