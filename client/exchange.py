@@ -11,6 +11,7 @@ left over, no exception, and both sides willing.
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 import warnings
 from typing import TYPE_CHECKING, Final, Protocol
@@ -320,6 +321,14 @@ class Exchange:
         waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_exception(exc)
+
+    def keep_twin_of_failure(self) -> None:
+        """Let go of the failure that is being raised: its traceback will hold the reader, who holds this exchange."""
+        failure = self.body.exception
+        if failure is not None:
+            twin = self.body.exception = _twin(failure)
+            if self.error is failure:
+                self.error = twin
 
     def abandon(self) -> None:
         """Nobody wants the rest: close the connection, unless the message is complete."""
@@ -695,3 +704,13 @@ class Exchange:
             self.body.fail(exc)
         else:
             self.fail(exc)
+
+
+def _twin(exc: BaseException) -> BaseException:
+    """An exception that says the same, without the traceback."""
+    try:
+        twin = copy.copy(exc)
+    except TypeError:  # one of the caller's own, by way of an upload, that cannot be made anew from its arguments
+        return exc
+    twin.__cause__ = exc.__cause__
+    return twin

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import json as json_module
 import os
 import re
@@ -347,18 +346,9 @@ class ClientResponse:
                 self._body = buffer.take_all() if buffer.is_eof else await buffer.collect()
             except BaseException:
                 self._is_claimed = False
-                self._keep_twin_of_failure()
+                self._exchange.keep_twin_of_failure()
                 raise
         return self._body
-
-    def _keep_twin_of_failure(self) -> None:
-        """Let go of the failure that is being raised: its traceback will hold this response, which must not hold it."""
-        exchange = self._exchange
-        failure = exchange.body.exception
-        if failure is not None:
-            twin = exchange.body.exception = _twin(failure)
-            if exchange.error is failure:
-                exchange.error = twin
 
     async def text(self, encoding: str | None = None, errors: str = "strict") -> str:
         """Read the content as text.
@@ -456,7 +446,7 @@ class ClientResponse:
             return await self._save(target)
         except BaseException:
             self._exchange.abandon()
-            self._keep_twin_of_failure()
+            self._exchange.keep_twin_of_failure()
             raise
 
     async def _save_to_path(self, path: str | os.PathLike[str], offset: int) -> int:
@@ -526,16 +516,6 @@ class ClientResponse:
             async with asyncio.timeout(_DRAIN_S):
                 while not exchange.is_over:
                     await exchange.body.wait()
-
-
-def _twin(exc: BaseException) -> BaseException:
-    """An exception that says the same, without the traceback."""
-    try:
-        twin = copy.copy(exc)
-    except TypeError:  # one of the caller's own, by way of an upload, that cannot be made anew from its arguments
-        return exc
-    twin.__cause__ = exc.__cause__
-    return twin
 
 
 def _url_of(text: str) -> URL:

@@ -25,10 +25,13 @@ _CHUNK_ENDS: Final = 1024
 
 
 class Owner(Protocol):
-    """Who must be told when a stream is dropped or given up before its end (it holds a socket)."""
+    """Who is told when a stream is dropped or given up before its end (it holds a socket), or its failure is raised."""
 
     def dropped(self) -> None: ...
+
     def abandon(self) -> None: ...
+
+    def keep_twin_of_failure(self) -> None: ...
 
 
 class ChunkEnds:
@@ -334,9 +337,20 @@ class StreamReader:
             await buffer.wait()
         if buffer.size:
             return True
-        if buffer.exception is not None:
-            raise buffer.exception
+        self._raise_failure()
         return False
+
+    def _raise_failure(self) -> None:
+        """Raise what broke the stream, if anything did."""
+        if self._buffer.exception is not None:
+            try:
+                raise self._buffer.exception
+            finally:
+                self._let_go_of_failure()
+
+    def _let_go_of_failure(self) -> None:
+        if self._owner is not None and self._buffer.exception is not None:
+            self._owner.keep_twin_of_failure()
 
     async def read(self, n: int = -1) -> bytes:
         """Read up to *n* octets, at least one; b"" only at the end. With -1, all to the end.
@@ -349,7 +363,10 @@ class StreamReader:
             return b""
         if n < 0:
             self._started = True
-            return await self._buffer.collect()
+            try:
+                return await self._buffer.collect()
+            finally:
+                self._let_go_of_failure()
         return self._buffer.take(n) if await self._fill() else b""
 
     async def readany(self) -> bytes:
@@ -368,8 +385,7 @@ class StreamReader:
         buffer.refuse_second_reader()
         if buffer.size:
             return buffer.take_all() if n < 0 else buffer.take(n) if n else b""
-        if buffer.exception is not None:
-            raise buffer.exception
+        self._raise_failure()
         return b""
 
     async def readexactly(self, n: int) -> bytes:

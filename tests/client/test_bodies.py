@@ -440,6 +440,9 @@ class Download:
         """See ``streams.Owner``."""
         self.is_abandoned = True
 
+    def keep_twin_of_failure(self) -> None:
+        """See ``streams.Owner``."""
+
 
 async def test_an_upload_takes_pieces_of_bounded_size() -> None:
     stream = StreamReader()

@@ -634,6 +634,9 @@ class Keeper:
     def abandon(self) -> None:
         """See ``Owner``."""
 
+    def keep_twin_of_failure(self) -> None:
+        """See ``Owner``."""
+
 
 async def test_an_owned_stream_is_fed_by_its_owner_alone() -> None:
     stream = StreamReader(_owner=Keeper())
