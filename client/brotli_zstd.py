@@ -156,9 +156,17 @@ class Zstd(SlicingDecoder):
         self._fresh = False
         self._offset += len(data)
         if engine.eof:
-            self._offset -= len(engine.unused_data)
+            self._unread(engine.unused_data)
             self._engine = None
             self._is_full = False
         else:
             self._is_full = not engine.needs_input
         return piece
+
+    def _unread(self, unused: bytes) -> None:
+        """Give back what the engine was given and has not used; what it came from may be let go of already."""
+        if len(unused) <= self._offset:
+            self._offset -= len(unused)
+        else:
+            self._held = unused + self._held[self._offset :]
+            self._offset = 0

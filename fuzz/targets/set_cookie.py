@@ -23,7 +23,7 @@ _SETTERS = (
     *("http://www.example.com/a/b?c", "https://example.com/", "http://localhost/x", "http://10.0.0.1/"),
     *("http://[::1]/", "https://a.b.co.uk/a", "http://example.com./"),
 )
-_STRANGERS = "https://evil.test/", "https://notexample.com/a/b", "https://com/", "https://10.0.0.2/"
+_STRANGERS = "https://evil.test/", "https://notexample.com/a/b", "https://com/", "https://co.uk/", "https://10.0.0.2/"
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _ATTRIBUTES = (
     *("Domain=example.com", "Domain=.example.com", "Domain=com", "Domain=", "Domain=co.uk", "Domain=10.0.0.1"),

@@ -97,6 +97,23 @@ def test_several_frames_of_zstd_follow_one_another() -> None:
     assert decoded("zstd", [bytes([octet]) for octet in coded]) == b"one two"
 
 
+@pytest.mark.parametrize("step", [1000, 65_536, 100_000])
+def test_a_frame_of_zstd_follows_one_that_inflates_beyond_a_step(step: int) -> None:
+    """The engine was given both frames in one slice, and gives the second back when the slice is let go of already."""
+    plain = bytes(90_000)
+    coded = zstd.compress(plain) + zstd.compress(b"and more")
+    for cut in range(len(coded)):
+        decoder = decoder_for("zstd")
+        assert decoder is not None
+        out = []
+        for part in (coded[:cut], coded[cut:]):
+            out.append(decoder.decode(part, step))
+            while decoder.has_pending:
+                out.append(decoder.decode(b"", step))
+        decoder.finish()
+        assert b"".join(out) == plain + b"and more", cut
+
+
 def test_a_window_of_zstd_that_is_too_large_is_refused() -> None:
     """RFC 9659 section 3: 8 MiB is the most that content may ask for."""
     options: dict[int, int] = {zstd.CompressionParameter.window_log: 24, zstd.CompressionParameter.content_size_flag: 0}
