@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from .challenges import Challenge, parse_challenges, quoted
 
-__all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth"]
+__all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth", "is_refusal"]
 
 
 class Auth(Protocol):
@@ -157,6 +157,16 @@ class DigestAuth:
             return None  # it has refused these credentials
         self._session = _Session(chosen.parameters, self._login, self._password, self._make_cnonce())
         return self._session.credentials(method, target, content)
+
+
+def is_refusal(challenges: Iterable[str]) -> bool:
+    """Whether *challenges*, to credentials for a nonce just made, say that Digest's user or password is wrong.
+
+    A server that makes a new nonce for each challenge would else be asked again and again, and count each as a failure
+    of the user. Source: RFC 7616 section 3.3, ``stale``.
+    """
+    digests = [each.parameters for each in parse_challenges(challenges) if each.scheme == "digest"]
+    return bool(digests) and not any(each.get("stale", "").lower() == "true" for each in digests)
 
 
 def _random_cnonce() -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from multidict import CIMultiDict
 
-from .auth import Auth
+from .auth import Auth, is_refusal
 from .bodies import Body, BytesBody, as_body, json_body
 from .exceptions import RedirectError, TooManyRedirects
 from .exchange import Exchange
@@ -266,23 +266,33 @@ class Hops:
             credentials = party.auth.authorize(self._method, party.target, content)
             if credentials is not None:
                 fields[party.field] = check_value(party.field, credentials)
+        given: set[str] = set()  # fields of credentials that answer a challenge of this very request
         for _ in range(_MAX_ANSWERS):
             exchange = await self._send(route, target, fields)
-            answered = self._answer(exchange, parties, content)
+            answered = self._answer(exchange, parties, content, given)
             if answered is None:
                 return exchange
             await ClientResponse(exchange, self._url).release()
             field, credentials = answered
             fields[field] = check_value(field, credentials)
+            given.add(field)
         return await self._send(route, target, fields)
 
-    def _answer(self, exchange: Exchange, parties: list[_Party], content: bytes | None) -> tuple[str, str] | None:
-        """Field and credentials in answer to a challenge; None when there is none, or the body is used up."""
+    def _answer(
+        self, exchange: Exchange, parties: list[_Party], content: bytes | None, given: set[str]
+    ) -> tuple[str, str] | None:
+        """Field and credentials in answer to a challenge; None when there is none, or the body is used up.
+
+        Args:
+            given: Fields of credentials that were such an answer before: they are wrong unless the server says stale.
+        """
         if exchange.status not in _CHALLENGING or not (self._body is None or self._body.is_replayable):
             return None
         for party in parties:
             if party.status == exchange.status:
                 challenges = [value.decode("latin-1") for name, value in exchange.fields if name.lower() == party.asks]
+                if party.field in given and is_refusal(challenges):
+                    return None
                 credentials = party.auth.answer(challenges, self._method, party.target, content)
                 return None if credentials is None else (party.field, credentials)
         return None

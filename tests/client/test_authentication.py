@@ -184,6 +184,20 @@ async def test_wrong_credentials_are_offered_once() -> None:
         assert len(server.requests) == 2
 
 
+async def test_wrong_credentials_are_offered_once_though_each_challenge_has_a_nonce_of_its_own() -> None:
+    """As Apache's have: each further one would count as one more failure of the user."""
+    numbers = itertools.count()
+
+    async def script(conn: RawConnection) -> None:
+        async for _ in conn:
+            await conn.send(response(401, b"", [challenge(f"n{next(numbers)}")]))
+
+    async with raw_server(script) as server:
+        async with ClientSession(auth=DigestAuth("me", "wrong")) as session, session.get(server.url()) as reply:
+            assert reply.status == 401
+        assert len(server.requests) == 2
+
+
 async def test_a_server_that_never_has_enough_is_answered_a_few_times_only() -> None:
     """A new nonce each time would go on for ever."""
     numbers = itertools.count()

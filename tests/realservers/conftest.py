@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.apache import Apache, run_apache
 from tests.support.httpbin import Httpbin, has_httpbin, run_httpbin
 from tests.support.nginx import Nginx, find_nginx, run_nginx
 from tests.support.proxies import RealProxy, find_program, run_squid, run_tinyproxy
@@ -74,6 +75,21 @@ def tinyproxy(
     else:
         with run_tinyproxy(program, tmp_path_factory.mktemp("tinyproxy"), auth=request.param) as server:
             yield server, request.param
+
+
+@pytest.fixture(scope="session")
+def apache() -> Iterator[Apache]:
+    """A running Apache httpd that demands credentials."""
+    program = find_program("apache2")
+    if program is None:
+        _missing("apache2")
+    else:
+        # Not in a folder of pytest's: it lays root down and could not enter it.
+        with (
+            tempfile.TemporaryDirectory(prefix="fetchd-apache-") as folder,
+            run_apache(program, Path(folder)) as server,
+        ):
+            yield server
 
 
 def _missing(program: str) -> None:

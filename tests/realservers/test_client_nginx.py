@@ -16,6 +16,7 @@ import uvloop
 
 from fetchd.client import (
     BaseConnector,
+    BasicAuth,
     ClientResponseError,
     ClientSession,
     TCPConnector,
@@ -326,6 +327,19 @@ def test_redirections_are_followed(way: Way, run: Run) -> None:
 
     if way._name != "unix":  # there nginx names a host and port that lead elsewhere
         run(scenario())
+
+
+def test_basic_credentials_open_what_is_closed(way: Way, run: Run) -> None:
+    """By ``auth=``; without or with wrong ones it stays closed."""
+
+    async def scenario() -> None:
+        async with way.session() as session:
+            for auth, status in ((None, 401), (BasicAuth("me", "wrong"), 401), (BasicAuth("me", "secret"), 200)):
+                async with session.get(way.url("/basic/small"), auth=auth) as reply:
+                    assert reply.status == status
+                    assert (await reply.read() == SMALL) == (status == 200)
+
+    run(scenario())
 
 
 # Uploads.

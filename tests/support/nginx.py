@@ -8,6 +8,7 @@ What it serves (all of it on every way in: plain, TLS 1.2, TLS 1.3 and a Unix so
     /few/...        the same files; a connection serves three requests and is closed
     /close/...      the same files; every connection serves one request
     /slow/...       the same files, 256 KiB a second
+    /basic/...      the same files, for user ``me`` with password ``secret``
     /moved/...      302 to the same path without ``/moved``
     /status/NNN     an empty reply with that status: 204, 404, 429, 500, 503
 
@@ -31,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import certs
+from .proxies import write_credentials
 
 __all__ = ["Access", "Nginx", "find_nginx", "run_nginx"]
 
@@ -89,6 +91,7 @@ location /dav/ {{ alias {root}/; dav_methods PUT DELETE; create_full_put_path on
 location /few/ {{ alias {root}/; keepalive_requests 3; }}
 location /close/ {{ alias {root}/; keepalive_timeout 0; }}
 location /slow/ {{ alias {root}/; limit_rate 256k; }}
+location /basic/ {{ alias {root}/; auth_basic "fetchd, basic"; auth_basic_user_file {folder}/basic; }}
 location ~ ^/moved(?<rest>/.*)$ {{ return 302 $rest$is_args$args; }}
 location = /status/204 {{ return 204; }}
 location = /status/404 {{ return 404; }}
@@ -130,6 +133,7 @@ class Nginx:
         self.root.mkdir()
         (folder / "temp").mkdir()
         self.authority = certs.write_authority(folder)
+        write_credentials(folder)
         with contextlib.ExitStack() as until_launched:
             listeners = {name: until_launched.enter_context(_listen()) for name in _WAYS_IN}
             self._addresses = {name: _address_of(sock) for name, sock in listeners.items()}

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["RealProxy", "find_program", "run_squid", "run_tinyproxy"]
+__all__ = ["RealProxy", "find_program", "give_to", "run_squid", "run_tinyproxy", "running", "write_credentials"]
 
 _PATIENCE_S = 20.0  # for starting and stopping: generous on a busy machine, never reached
 _TRIES = 5
@@ -117,19 +117,19 @@ def run_squid(program: str, folder: Path, *, auth: str = "") -> Iterator[RealPro
         folder: Where it writes, all of it.
         auth: ``basic`` or ``digest`` to demand credentials (user ``me``, password ``secret``); empty for none.
     """
-    _write_credentials(folder)
+    write_credentials(folder)
     demanded = _SQUID_AUTH[auth].format(folder=folder) + (_SQUID_REQUIRED if auth else "")
     user = pwd.getpwuid(os.geteuid()).pw_name
     if os.geteuid() == 0:  # squid lays root down, and must be able to write
         user = "proxy"
-        _give_to(user, folder)
+        give_to(user, folder)
 
     def command(port: int) -> list[str]:
         text = _SQUID.format(port=port, folder=folder, auth=demanded, user=user)
         (folder / "squid.conf").write_text(text)
         return [program, "-N", "-f", str(folder / "squid.conf")]
 
-    with _running(command, folder) as proxy:
+    with running(command, folder) as proxy:
         yield proxy
 
 
@@ -142,12 +142,13 @@ def run_tinyproxy(program: str, folder: Path, *, auth: str = "") -> Iterator[Rea
         (folder / "tinyproxy.conf").write_text(_TINYPROXY.format(port=port, folder=folder, auth=demanded))
         return [program, "-d", "-c", str(folder / "tinyproxy.conf")]
 
-    with _running(command, folder) as proxy:
+    with running(command, folder) as proxy:
         yield proxy
 
 
 @contextlib.contextmanager
-def _running(command: Callable[[int], list[str]], folder: Path) -> Iterator[RealProxy]:
+def running(command: Callable[[int], list[str]], folder: Path) -> Iterator[RealProxy]:
+    """Run what *command* gives for a port, until the end of the ``with``."""
     for _ in range(_TRIES):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -162,7 +163,7 @@ def _running(command: Callable[[int], list[str]], folder: Path) -> Iterator[Real
     raise AssertionError(f"the proxy ended {_TRIES} times at its start:\n{proxy.log()}")
 
 
-def _write_credentials(folder: Path) -> None:
+def write_credentials(folder: Path) -> None:
     """What htpasswd and htdigest would write for me:secret."""
 
     def md5(text: str) -> str:
@@ -172,7 +173,7 @@ def _write_credentials(folder: Path) -> None:
     (folder / "digest").write_text(f"me:fetchd:{md5('me:fetchd:secret')}\n")
 
 
-def _give_to(user: str, folder: Path) -> None:
+def give_to(user: str, folder: Path) -> None:
     """Let *user* own *folder*, which must not be below those of pytest: they are private to who runs it."""
     entry = pwd.getpwnam(user)
     os.chown(folder, entry.pw_uid, entry.pw_gid)
