@@ -147,3 +147,35 @@ def test_a_budget_bounds_a_limit_and_raises_none(limit: int, budget: int, expect
     pool: Pool[object] = Pool(limit, 0, lambda connection: None)
     pool.lower_limit(budget)
     assert [pool.take_slot("a") for _ in range(expected + 1)] == [Grant.OPEN] * expected + [Grant.WAIT]
+
+
+async def test_cancelled_while_nothing_can_be_opened_a_request_leaves_nothing_behind() -> None:
+    """In any turn of connecting: idle connections that gave way are closed, slots are given back."""
+    async with raw_server(echo) as one, raw_server(echo) as two:
+        told = await run(
+            """
+            async def main():
+                limit_files(64)
+                one, two = sys.argv[1:]
+                seen = set()
+                for turns in range(12):
+                    async with ClientSession() as session:
+                        await get(session, one)
+                        held = use_up_all_but(turns % 2)
+                        task = asyncio.create_task(get(session, two))
+                        for _ in range(turns):
+                            await asyncio.sleep(0)
+                        task.cancel()
+                        await asyncio.wait([task])
+                        seen.add(task.cancelled())
+                        assert session.connector.open_count == session.connector.idle_count, session
+                        for fd in held:
+                            os.close(fd)
+                        assert await get(session, two) == b"/x"
+                        assert await get(session, one) == b"/x"
+                print(seen, len(os.listdir("/proc/self/fd")))
+            """,
+            *(server.url("/x") for server in (one, two)),
+        )
+        assert told.startswith("{True}"), told
+        assert int(told.split()[1]) < 16

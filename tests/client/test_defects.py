@@ -67,6 +67,7 @@ DEFECT_CLASSES = {
                 "secrets_do_not_come_back_with_the_way",
                 "cookies_of_the_jar_go_where_they_belong_on_each_hop",
             ),
+            *_in("client/test_redirect_chains.py", "every_secret_stays_with_its_origin_for_the_whole_chain"),
             *_in("client/test_urls.py", "no_message_and_no_traceback_holds_credentials"),
             *_in(
                 "client/test_tunnel.py",
@@ -86,6 +87,7 @@ DEFECT_CLASSES = {
                 "fields_of_the_body_go_when_the_body_goes_not_even_duplicates_stay",
             ),
             *_in("client/test_session.py", "the_method_and_the_body_change_as_told"),
+            *_in("client/test_redirect_chains.py", "method_and_content_of_the_next_request"),
         ),
     ),
     3: Defect(
@@ -240,6 +242,14 @@ DEFECT_CLASSES = {
                 "a_second_cancellation_during_the_cleanup_loses_nothing",
             ),
             *_in("client/test_tunnel.py", "cancelled_anywhere_on_the_way_a_request_leaves_nothing_open"),
+            *_in(
+                "client/test_defects_connections.py",
+                "any_order_of_requests_and_cancellations_leaves_only_what_is_idle",
+            ),
+            *_in(
+                "client/test_budget.py",
+                "cancelled_while_nothing_can_be_opened_a_request_leaves_nothing_behind",
+            ),
         ),
     ),
     13: Defect(
@@ -254,6 +264,11 @@ DEFECT_CLASSES = {
                 "what_is_no_member_after_a_gzip_member_is_an_error",
             ),
             *_in("client/test_exchange.py", "a_coding_cut_off_at_any_octet_is_an_error"),
+            *_in(
+                "client/test_brotli_zstd.py",
+                "content_that_is_cut_off_is_an_error_wherever_it_is",
+                "a_frame_of_zstd_follows_one_that_inflates_beyond_a_step",
+            ),
         ),
     ),
     14: Defect(
