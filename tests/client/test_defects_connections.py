@@ -250,8 +250,8 @@ async def _run(seed: int) -> Counter[str]:
 async def test_any_order_of_requests_and_cancellations_leaves_only_what_is_idle(seed: int) -> None:
     """And each answer goes to whom it is for."""
     ends = await _run(seed)
-    assert ends["answered"] >= 5
-    assert ends["cancelled"] >= 5
+    assert ends["answered"] > 0
+    assert ends["cancelled"] > 0
 
 
 @pytest.mark.soak
