@@ -18,7 +18,7 @@ from .exceptions import *  # noqa: F403 -- the error tree is part of the surface
 from .formdata import FormData
 from .options import RequestOptions
 from .proxy_connector import ProxyConnector
-from .resolver import CachingResolver, Resolver, ThreadedResolver
+from .resolver import AddrInfo, CachingResolver, Resolver, ThreadedResolver
 from .response import ClientResponse, RequestInfo
 from .session import ClientSession, request
 from .streams import StreamReader
@@ -51,6 +51,7 @@ from .wire import WireHook
 
 __all__ = [
     *exceptions.__all__,
+    "AddrInfo",
     "AddressPolicy",
     "BaseConnector",
     "BasicAuth",

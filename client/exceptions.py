@@ -86,7 +86,14 @@ __all__ = [
 
 
 class ClientError(Exception):
-    """Root of everything the client raises on purpose; catch it to catch them all."""
+    """Root of everything the client raises on purpose; catch it to catch them all.
+
+    Attributes:
+        history: Responses that led here by redirection, oldest first: with some it was not the host of the URL that
+            failed.
+    """
+
+    history: tuple[Any, ...] = ()
 
 
 class InvalidURL(ClientError, ValueError):

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 
 from .auth import Auth, is_refusal
 from .bodies import Body, BytesBody, as_body, json_body
-from .exceptions import RedirectError, TooManyRedirects
+from .exceptions import ClientError, RedirectError, TooManyRedirects
 from .exchange import Exchange
 from .heads import check_value, lowered, merge_fields, request_head
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
@@ -191,7 +191,7 @@ class Hops:
         session, watch = self._session, self._watch
         while True:
             if exchange is None:
-                exchange = await self._hop()
+                exchange = await self._hop_of_many() if self._history else await self._hop()
             response = self._response(exchange)
             response.history = tuple(self._history)
             response._request_head = self._head
@@ -207,9 +207,19 @@ class Hops:
             if watch is not None:
                 await watch.redirected(response)
             await response.release()
+            if session._before_redirect is not None:
+                await session._before_redirect(response)
             self._follow(redirect, response)
             if watch is not None:
                 watch.at(self._method, self._url, self._fields)
+
+    async def _hop_of_many(self) -> Exchange:
+        """A hop after others, whose error tells of them."""
+        try:
+            return await self._hop()
+        except ClientError as exc:
+            exc.history = tuple(self._history)
+            raise
 
     def _response(self, exchange: Exchange) -> ClientResponse:
         if self._watch is None or not self._watch.wants_content:

@@ -9,7 +9,7 @@ import asyncio
 import json as json_module
 import os
 import warnings
-from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
@@ -159,6 +159,8 @@ class ClientSession:
         fallback_charset_resolver: Asked for the encoding of a text, with the response and its content, when neither
             Content-Type nor a byte-order mark tells one that is known; a detector of charsets, for one. Default None:
             UTF-8.
+        before_redirect: Awaited with each redirection that is about to be followed, its content dropped; what it raises
+            ends the request. Other than a ``TraceConfig`` it costs nothing where there is none. Default None.
         trace_configs: Who is told of what happens to the requests, see ``TraceConfig``; their handlers are frozen.
             Default None: nobody.
         skip_auto_headers: Names of fields that are not sent unless you give them: Accept, Accept-Encoding, User-Agent,
@@ -192,6 +194,7 @@ class ClientSession:
         proxy: str | URL | None = None,
         proxy_auth: Auth | None = None,
         fallback_charset_resolver: Callable[[ClientResponse, bytes], str] | None = None,
+        before_redirect: Callable[[ClientResponse], Awaitable[None]] | None = None,
         trace_configs: Sequence[TraceConfig] | None = None,
         skip_auto_headers: Iterable[str] | None = None,
         json_serialize: Callable[[Any], str | bytes] = json_module.dumps,
@@ -239,6 +242,7 @@ class ClientSession:
         )
         self._resolve_charset = fallback_charset_resolver
         self._is_watched = bool(trace_configs or timings)
+        self._before_redirect = before_redirect
         self._trace_configs = tuple(trace_configs or ())
         for config in self._trace_configs:
             config.freeze()

@@ -108,6 +108,8 @@ def next_step(summary: Summary, manifest: str, *, is_stopped: bool) -> str:
         return f"{summary.local_failure}; mend that and run the same command again: it goes on from here"
     if is_stopped:
         return "stopped; run the same command again to go on"
+    if summary.stopped_by is not None and summary.stopped_by.startswith("max-") and (summary.left or summary.unread):
+        return f"stopped by --{summary.stopped_by}; run the same command again to go on"
     if not summary.read:
         return f"no items in {name}; expected a URL a line"
     if summary.invalid == summary.read:

@@ -53,6 +53,7 @@ __all__ = [
     "parse_retry_after",
     "retry_delay",
     "verdict",
+    "was_unasked",
 ]
 
 MAX_RETRY_AFTER: Final = 3600.0
@@ -93,12 +94,17 @@ class Failure(NamedTuple):
         status: Status code when a response head came, else None. Give it whenever it is known,
             with a truncated or timed-out body too: it proves that the host answers.
         retry_after: Seconds the server asked to be left alone for, None when it did not.
+        redirected: Whether a redirection led to where it failed: then the item's host has answered.
+        unasked: Whether the name servers could not be asked, or gave no answer in time: nothing was learnt of the host,
+            not even that it has no name.
     """
 
     failure_class: FailureClass
     message: str
     status: int | None = None
     retry_after: float | None = None
+    redirected: bool = False
+    unasked: bool = False
 
 
 class HostSign(Enum):
@@ -180,6 +186,10 @@ _LOCAL_ERRNOS: Final = frozenset(
 )
 
 
+# Errors of getaddrinfo that are an answer: there is no such name, or it has no such address.
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY})
+
+
 def classify(exc: BaseException) -> FailureClass:
     """Return the class of a failed attempt.
 
@@ -208,6 +218,17 @@ def _classify_os_error(exc: OSError) -> FailureClass:
     if exc.filename is not None or exc.errno in _LOCAL_ERRNOS:
         return FailureClass.DISK
     return FailureClass.CONNECT
+
+
+def was_unasked(exc: BaseException) -> bool:
+    """Whether *exc* says that a name could not be asked for; else there is no such name, or it is about something else.
+
+    Source: getaddrinfo(3). EAI_NONAME and its like are answers, EAI_AGAIN and the rest are none.
+    """
+    if not isinstance(exc, ClientConnectorDNSError):
+        return False
+    causes = [cause for cause in exc.attempts if isinstance(cause, socket.gaierror)]
+    return bool(causes) and all(cause.errno not in _NO_SUCH_NAME for cause in causes)
 
 
 def classify_status(status: int) -> FailureClass | None:
@@ -287,7 +308,9 @@ def verdict(failure: Failure) -> Verdict:
         return _STATUS_VERDICTS.get(status or 0) or _VERDICTS[failure_class]
     if failure_class is FailureClass.TIMEOUT_TOTAL and status is not None:
         return _GO_ON_SOON
-    return _VERDICTS[failure_class]
+    found = _VERDICTS[failure_class]
+    # A dead host behind a redirection: the item's own host lives, so no breaker ends the attempts. They count.
+    return _TRY_AGAIN if failure.redirected and found.host_at_fault else found
 
 
 def retry_delay(

@@ -9,6 +9,7 @@ Three things limit a host, and the strictest holds:
 *Slots.* At most ``--per-host`` requests at a time. Each sign of trouble halves them (at most once a second,
 since one overload fails many requests at once), each answer adds 1/slots: additive increase, multiplicative
 decrease, between 1 and the limit. The rule of TCP, for its reason: it is fair, and finds the load by itself.
+Signs of trouble are faults, throttling, and answers that take long because too much is asked (``latency.py``).
 
 *The gate.* After 429 or 503 nothing starts until Retry-After has passed; without one, 1 s doubling to 60 s.
 
@@ -27,9 +28,11 @@ hundred thousand items. So after three faults in a row one request at a time loo
     dead      answered                                              closed
     dead      hopeless                                              dead
 
-Hopeless are four faults in a row over 9 s for a host that has never answered, counted from the start of its
-first request, so that one whose connections time out after 30 s is given up with the first of them; over
-300 s for one that has answered in this run. A dead host still gets a probe every 30 s if an item is there.
+Hopeless is a fault when a host has never answered for 8 s, counted from the start of its first request, which is
+given that long and no longer (`first_contact`); where there is but one slot, it takes a second fault, for one page that
+hangs is no dead host. One that has answered in this run is hopeless after 300 s of nothing but faults, four at least;
+so is one whose name could not be asked for, since name servers that fail say nothing of it. A dead host still gets a
+probe every 30 s if an item is there.
 """
 
 from __future__ import annotations
@@ -40,15 +43,16 @@ from enum import Enum
 from typing import Final
 
 from .failures import Failure
+from .latency import SLOW_S, LatencyWatch, Load
 
-__all__ = ["BreakerState", "HostBudget"]
+__all__ = ["DEAD_AFTER", "BreakerState", "HostBudget", "first_contact"]
 
 PROBE_AFTER: Final = 3
 """Faults in a row. Two happen to a healthy host whose keep-alive connections end together."""
 HOPELESS_AFTER: Final = 4
-"""Faults in a row before a host can be dead, however long it took: one probe at least was sent alone."""
-DEAD_AFTER: Final = 9.0
-"""Seconds without any answer, ever. Below 10 s, the bound that is promised, by what the last probe takes."""
+"""Faults in a row before a host that has answered can be dead: one probe at least was sent alone."""
+DEAD_AFTER: Final = 8.0
+"""Seconds without any answer, ever. Below 10 s, the bound that is promised, by what the last probe takes to fail."""
 DEAD_AFTER_ANSWERS: Final = 300.0
 """Seconds of nothing but faults for a host that has answered: a restart or a failover takes minutes."""
 DEAD_PROBE_INTERVAL: Final = 30.0
@@ -61,6 +65,17 @@ CUT_INTERVAL: Final = 1.0
 """Seconds: slots are halved at most this often. A guess at a few round trips."""
 
 _NEVER: Final = float("-inf")
+
+
+def first_contact(limit: int) -> float:
+    """Return the seconds that a host which never answered is given to connect, and as many for an answer.
+
+    Whoever is silent for so long is dead, unless there is but one slot: then two attempts share the time.
+
+    Args:
+        limit: Most requests at a time, 1 or more.
+    """
+    return DEAD_AFTER if limit > 1 else DEAD_AFTER / 2.0
 
 
 class BreakerState(Enum):
@@ -109,6 +124,7 @@ class HostBudget:
         "_failing_since",
         "_faults",
         "_gate_until",
+        "_latency",
         "_limit",
         "_probe_at",
         "_probe_wait",
@@ -142,6 +158,7 @@ class HostBudget:
         self._rng = rng
         self._cap = float(limit)  # what additive increase and multiplicative decrease work on
         self._cut_at = _NEVER
+        self._latency: LatencyWatch | None = None  # from a slow answer on, while there is something to watch
         self._faults = 0  # in a row
         self._failing_since = since
         self._probe_at = _NEVER
@@ -169,16 +186,37 @@ class HostBudget:
             self.state is BreakerState.CLOSED
             and self._faults == 0
             and self._throttles == 0
+            and self._latency is None
             and self._cap >= self._limit
             and now >= self._gate_until
         )
 
-    def answered(self, now: float) -> None:
-        """Note that the host answered a request, whatever the answer was worth."""
+    def answered(self, now: float, latency: float = 0.0) -> None:
+        """Note that the host answered a request, whatever the answer was worth.
+
+        Args:
+            now: The time.
+            latency: Seconds from the start of the attempt to the head of the answer; 0 where that is not known.
+        """
         self._close()
         if now >= self._gate_until:  # answers to what was asked before the gate prove nothing
             self._throttles = 0
-        self._cap = min(float(self._limit), self._cap + 1.0 / self._cap)
+        load = Load.FINE
+        if latency > SLOW_S or self._latency is not None:
+            load = self._load(latency)
+        if load is Load.FINE:
+            self._cap = min(float(self._limit), self._cap + 1.0 / self._cap)
+        elif load is Load.CONGESTED:
+            self._cut(now)
+
+    def _load(self, latency: float) -> Load:
+        """Say what *latency* means, and stop watching when there is nothing left to watch."""
+        if self._latency is None:
+            self._latency = LatencyWatch()
+        load = self._latency.answered(latency, self.slots)
+        if self._latency.is_over:
+            self._latency = None
+        return load
 
     def failed(self, now: float, failure: Failure) -> None:
         """Note a fault of the host: not reached, or no answer."""
@@ -211,14 +249,26 @@ class HostBudget:
 
     def _event(self, now: float) -> _Event:
         """Say what the fault that was just counted means for the breaker."""
-        if self._faults >= HOPELESS_AFTER and now >= self._hopeless_at:
+        if self._faults >= self._hopeless_after and now >= self._hopeless_at:
             return _Event.HOPELESS
         return _Event.FAILING if self._faults >= PROBE_AFTER else _Event.FAILED
 
     @property
+    def _is_given_time(self) -> bool:
+        """Whether there is reason to believe in the host, or nothing to judge it by."""
+        return self.has_answered or (self.last_failure is not None and self.last_failure.unasked)
+
+    @property
+    def _hopeless_after(self) -> int:
+        """Faults in a row before the host can be dead."""
+        if self._is_given_time:
+            return HOPELESS_AFTER
+        return 1 if self._limit > 1 else 2
+
+    @property
     def _hopeless_at(self) -> float:
         """When a host that does nothing but fail is dead."""
-        return self._failing_since + (DEAD_AFTER_ANSWERS if self.has_answered else DEAD_AFTER)
+        return self._failing_since + (DEAD_AFTER_ANSWERS if self._is_given_time else DEAD_AFTER)
 
     def _close(self) -> None:
         """Close the breaker: the host answers."""

@@ -43,6 +43,7 @@ class Item:
         attempts: Mutable. Attempts that failed and count.
         throttles: Mutable. Attempts that failed and do not count (see ``failures.Verdict.counts``).
         row: Mutable. Row of the ledger, 0 while there is none.
+        host_answered: Mutable. Whether the host was known to answer when the attempt at hand was started.
         resume: Mutable. Where the body goes on. None to fetch it whole; so too at offset 0, where it says that the
             ledger may still have a validator for the octets that are to be replaced.
         extras: What else the manifest says of it; None for most items, of which it says nothing else.
@@ -57,6 +58,7 @@ class Item:
     attempts: int = 0
     throttles: int = 0
     row: int = 0
+    host_answered: bool = False
     resume: ResumePoint | None = None
     extras: Extras | None = None
 

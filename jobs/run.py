@@ -38,11 +38,14 @@ from .events import (
 from .exceptions import JobError, LocalFailureError, PolicyError
 from .existing import KeptError, Looker
 from .failures import Failure, FailureClass, classify, retry_delay, verdict
+from .hosts import first_contact
 from .intake import Admitted, Intake
 from .items import Item, Outcome, Result
 from .ledger import Ledger, Row, State
 from .ledger_recovery import recover
 from .manifests import Batch, ManifestSource, open_manifest
+from .manners import Manners
+from .rates import Rates
 from .recorder import Entry, Recorder
 from .scheduler import Scheduler
 from .sessions import open_session
@@ -61,6 +64,8 @@ MAX_FREE_S: Final = 3600.0
 PROGRESS_S: Final = 0.5
 # Seconds between two looks that the ledger keeps, for who asks how the run stands.
 NOTE_S: Final = 2.0
+# Seconds between two looks at what has come and how long it took, if that is limited.
+LIMITS_S: Final = 0.05
 
 OnEvent = Callable[[Event], None]
 
@@ -98,6 +103,7 @@ class Run:
         self._counts: Counter[Result] = Counter()  # of all other results
         self._failures: Counter[FailureClass] = Counter()
         self._skips: Counter[str] = Counter()
+        self._given_up = 0  # items that failed, recorded or not yet
         self._read = 0
         self._started_at = 0.0
         self._stopped_by: str | None = None
@@ -112,7 +118,12 @@ class Run:
         self._wake: asyncio.TimerHandle | None = None
         self._wants_more = asyncio.Event()
         self._is_over = asyncio.Event()
-        self._scheduler = Scheduler(settings.concurrency, settings.per_host, window=settings.window)
+        limits = settings.limits
+        is_rated = limits.rate is not None or limits.per_host_rate is not None
+        rates = Rates(limits.rate, limits.per_host_rate) if is_rated else None
+        contact = first_contact(settings.per_host) if settings.first_contact is None else settings.first_contact
+        self._manners = Manners(self._gate, rates, contact)
+        self._scheduler = Scheduler(settings.concurrency, settings.per_host, window=settings.window, rates=rates)
 
     # For callers.
 
@@ -151,7 +162,7 @@ class Run:
         self._started_at = time.monotonic()
         sidecar = None if settings.checksums is None else read_sidecar(settings.checksums)
         self._checks = Checks(settings.checksum, sidecar)
-        async with open_manifest(settings.manifest) as source, open_session(settings) as session:
+        async with open_manifest(settings.manifest) as source, open_session(settings, self._manners) as session:
             folder = Folder(settings.output)
             try:
                 with (
@@ -181,6 +192,7 @@ class Run:
             self._note_partial,
             settings.timeout,
             self._checks,
+            self._manners,
             keeps_validators=self._keeps_validators,
         )
         self._intake = Intake(
@@ -201,25 +213,28 @@ class Run:
         recording.add_done_callback(self._recorder_ended)
         progress = asyncio.create_task(self._tell_progress(ledger))
         progress.add_done_callback(self._note_fault)
+        watching = asyncio.create_task(self._watch_limits())
+        watching.add_done_callback(self._note_fault)
         self._reader = asyncio.create_task(self._read_manifest(source, ledger))
         self._reader.add_done_callback(self._note_fault)
         try:
             await self._is_over.wait()
         finally:
-            await self._end(recording, progress)
+            await self._end(recording, progress, watching)
         self._raise_unexpected()
         summary = self._record_end(ledger)
         self._emit(Progress(self.snapshot()))
         self._emit(RunFinished(summary))
         return summary
 
-    async def _end(self, recording: asyncio.Task[None], progress: asyncio.Task[None]) -> None:
+    async def _end(self, recording: asyncio.Task[None], *watchers: asyncio.Task[None]) -> None:
         """Let everything come to its end, whatever brought us here; nothing that is recorded is lost."""
         self._is_over.set()  # a cancellation may have brought us here: nothing starts any more
         if self._wake is not None:
             self._wake.cancel()
-        progress.cancel()
-        tasks = {progress, *self._slots}
+        for watcher in watchers:
+            watcher.cancel()
+        tasks = {*watchers, *self._slots}
         if self._reader is not None:
             self._reader.cancel()
             tasks.add(self._reader)
@@ -306,8 +321,14 @@ class Run:
         self._set_wake(scheduler.wake_at(), now)
         if scheduler.wants_more and self._recorder.has_room:
             self._wants_more.set()
-        if self._manifest_done and not (scheduler.queued or scheduler.delayed or scheduler.in_flight):
+        if self._is_through:
             self._is_over.set()
+
+    @property
+    def _is_through(self) -> bool:
+        """Whether nothing is left to be fetched."""
+        scheduler = self._scheduler
+        return self._manifest_done and not (scheduler.queued or scheduler.delayed or scheduler.in_flight)
 
     @property
     def _is_ending(self) -> bool:
@@ -321,6 +342,10 @@ class Run:
         if at is not None:
             self._wake = self._loop.call_at(max(at, now + 0.001), self._pump)
 
+    def _gate(self, host: str, seconds: float) -> None:
+        now = self._loop.time()
+        self._scheduler.gate_host(host, now + seconds, now)
+
     def _slot_ended(self, slot: asyncio.Task[None]) -> None:
         self._slots.discard(slot)
         self._note_fault(slot)
@@ -329,6 +354,7 @@ class Run:
     async def _work(self, item: Item | None) -> None:
         """One slot: item after item, until nothing may start."""
         scheduler, recorder, loop, attempt = self._scheduler, self._recorder, self._loop, self._attempt
+        now = loop.time()
         while item is not None:
             started = time.time()
             if self._on_each is not None:
@@ -341,12 +367,13 @@ class Run:
             except Exception as exc:  # the item boundary: one item never ends a run
                 self._not_fetched(item, exc, started)
             else:
-                self._fetched(item, fetched, started)
+                self._fetched(item, fetched, started, now)
             if not recorder.has_room:
                 await recorder.wait_for_room()
             if self._is_ending:
                 return
-            item = scheduler.next(loop.time())
+            now = loop.time()
+            item = scheduler.next(now)
             if item is not None and scheduler.wants_more:
                 self._wants_more.set()
 
@@ -375,8 +402,9 @@ class Run:
         self._intake.release(item)
         self._finish(Outcome(item, Result.SKIPPED, reason="kept"))
 
-    def _fetched(self, item: Item, fetched: Fetched, started: float) -> None:
-        self._scheduler.done(item, self._loop.time())
+    def _fetched(self, item: Item, fetched: Fetched, started: float, started_at: float) -> None:
+        now = self._loop.time()
+        self._scheduler.done(item, now, None, (fetched.head_at or now) - started_at)
         if item.throttles:
             del self._free_since[item]
         row = self._row(item, State.FINISHING, started)
@@ -428,6 +456,8 @@ class Run:
 
     def _record_failure(self, item: Item, failure: Failure, started: float) -> None:
         self._free_since.pop(item, None)
+        self._given_up += 1
+        self._stop_at(self._settings.limits.exceeded(failed=self._given_up))
         row = self._row(item, State.FAILED, started)
         row.status, row.failure_class, row.message = failure.status, failure.failure_class.value, failure.message
         if item.resume is not None and item.resume.offset:
@@ -490,6 +520,19 @@ class Run:
         on_event = self._on_event if outcome.failure is not None else self._on_each
         if on_event is not None:
             on_event(ItemFinished(outcome))
+
+    def _stop_at(self, limit: str | None) -> None:
+        """End the run when it has reached *limit*; not when all is done anyway."""
+        if limit is not None and not (self._is_ending or self._is_through):
+            self.stop(limit)
+
+    async def _watch_limits(self) -> None:
+        """Look now and then at the limits that no event tells of."""
+        limits = self._settings.limits
+        while limits.max_time is not None or limits.max_total_bytes is not None:
+            seconds = time.monotonic() - self._started_at
+            self._stop_at(limits.exceeded(received=self._bytes, seconds=seconds))
+            await asyncio.sleep(LIMITS_S)
 
     def _fail_locally(self, exc: LocalFailureError) -> None:
         if self._local_failure is None:

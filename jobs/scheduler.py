@@ -16,8 +16,8 @@ fifty thousand (a hand-off that walks the hosts, as aiohttp's does, took 824 us 
 to hosts in trouble goes through `_settle`, which looks at a lane afresh and puts it where it belongs.
 
 What is kept. A lane lives while it has items queued, under way or delayed; then it goes, and with it
-everything but the memory of trouble, of at most 10,000 hosts. So memory follows the window, not the
-number of hosts seen.
+everything but the memory of trouble, and that it has answered, of at most 10,000 hosts each. So memory follows
+the window, not the number of hosts seen.
 
 How much is read. The caller adds items while `wants_more`: until twice as many items as there are slots
 could start one after another, a host counting for at most twice its own slots, and not at all while it is
@@ -38,11 +38,13 @@ from .failures import Failure, HostSign, verdict
 from .hosts import BreakerState, HostBudget
 from .items import Item
 from .lanes import NOT_ARMED, Lane
+from .latency import SLOW_S
+from .rates import Rates
 
 __all__ = ["MAX_REMEMBERED_HOSTS", "Scheduler"]
 
 MAX_REMEMBERED_HOSTS: Final = 10_000
-"""Hosts without items whose trouble is remembered, oldest forgotten first; some 3 MB."""
+"""Hosts without items whose trouble, or answering, is remembered, oldest forgotten first; some 4 MB."""
 
 
 class Scheduler:
@@ -64,6 +66,7 @@ class Scheduler:
         per_host: int,
         *,
         window: int = 100_000,
+        rates: Rates | None = None,
         rng: Callable[[], float] = random.random,
     ) -> None:
         """Make an empty scheduler.
@@ -72,6 +75,7 @@ class Scheduler:
             concurrency: Most items under way at a time, 1 or more.
             per_host: Most items of one host under way at a time, 1 or more.
             window: Items waiting beyond which `wants_more` is False.
+            rates: How often items may start; each start is counted there. None for as often as slots allow.
             rng: Gives a number in [0, 1), for the jitter of probes and gates.
         """
         self.queued = 0
@@ -80,11 +84,13 @@ class Scheduler:
         self._concurrency = concurrency
         self._per_host = per_host
         self._window = window
+        self._rates = rates
         self._rng = rng
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Lane] = deque()
         self._wakes: list[tuple[float, int, Lane]] = []
         self._remembered: OrderedDict[str, HostBudget] = OrderedDict()
+        self._known: dict[str, None] = {}  # hosts without items and trouble that have answered
         self._given_up: list[tuple[Item, Failure]] = []
         self._supply = 0  # sum over the lanes of min(queued, depth)
         self._serial = itertools.count()  # breaks ties in heaps, first come first
@@ -106,7 +112,10 @@ class Scheduler:
         wakes = self._wakes
         while wakes and wakes[0][0] != wakes[0][2].armed_at:
             heapq.heappop(wakes)
-        return wakes[0][0] if wakes else None
+        wake = wakes[0][0] if wakes else None
+        if self._rates is not None and self._ready and self.in_flight < self._concurrency:
+            return self._rates.ready_at if wake is None else min(wake, self._rates.ready_at)
+        return wake
 
     def bound_by(self) -> str | None:
         """Return the host that most of a full window waits for; None while the window is not full."""
@@ -119,18 +128,6 @@ class Scheduler:
         """Return the *count* hosts most items wait for, with the number, most first. Walks all hosts."""
         lanes = heapq.nlargest(count, self._lanes.values(), key=lambda lane: lane.waiting)
         return [(lane.host, lane.waiting) for lane in lanes if lane.waiting]
-
-    def has_answered(self, host: str) -> bool:
-        """Whether *host* is known to have answered; False when nothing is known of it.
-
-        For the first contact with a host a shorter bound on connecting is in order than for one that
-        has answered: it is what decides how soon a host that swallows packets is seen to be dead.
-        """
-        lane = self._lanes.get(host)
-        if lane is not None:
-            return lane.has_answered
-        budget = self._remembered.get(host)
-        return budget is not None and budget.has_answered
 
     def take_given_up(self) -> list[tuple[Item, Failure]]:
         """Return the items given up since the last call because their host is dead, each with its failure."""
@@ -166,13 +163,14 @@ class Scheduler:
         """
         if self._wakes and self._wakes[0][0] <= now:
             self._wake(now)
-        if self.in_flight >= self._concurrency:
+        rates = self._rates
+        if self.in_flight >= self._concurrency or (rates is not None and rates.ready_at > now):
             return None
         ready = self._ready
         while ready:
             lane = ready.popleft()
             # Hot path: a lane without trouble that stands in the ring has a free slot, always.
-            if not lane.queued or (lane.budget is not None and not lane.may_start(now)):
+            if not lane.queued or ((lane.budget is not None or rates is not None) and not self._may_start(lane, now)):
                 lane.is_ready = False
                 self._settle(lane, now)
                 continue
@@ -183,8 +181,11 @@ class Scheduler:
                 self._supply -= 1
             self.queued -= 1
             self.in_flight += 1
+            item.host_answered = lane.has_answered
             if lane.first_start is None:
                 lane.first_start = now
+            if rates is not None:
+                rates.take(lane.host, now)
             if lane.queued and lane.active < lane.slots:
                 ready.append(lane)
             else:
@@ -192,13 +193,20 @@ class Scheduler:
             return item
         return None
 
-    def done(self, item: Item, now: float, failure: Failure | None = None) -> None:
-        """Take back the slot of *item*, which is finished: well, or for good with *failure*."""
+    def done(self, item: Item, now: float, failure: Failure | None = None, latency: float = 0.0) -> None:
+        """Take back the slot of *item*, which is finished: well, or for good with *failure*.
+
+        Args:
+            item: The item.
+            now: The time.
+            failure: How it failed, None when it did not.
+            latency: Seconds it took from its start to the head of its answer; 0 where that is not known.
+        """
         lane = self._lanes[item.host]
         lane.active -= 1
         self.in_flight -= 1
-        if failure is not None or lane.budget is not None:
-            self._note(lane, now, failure)
+        if failure is not None or lane.budget is not None or latency > SLOW_S:
+            self._note(lane, now, failure, latency)
             self._settle(lane, now)
             return
         lane.has_answered = True
@@ -254,7 +262,7 @@ class Scheduler:
 
     # --- hosts in trouble
 
-    def _note(self, lane: Lane, now: float, failure: Failure | None) -> None:
+    def _note(self, lane: Lane, now: float, failure: Failure | None, latency: float = 0.0) -> None:
         """Write into the host's account how an attempt ended; give up the lane when the host is dead."""
         sign = HostSign.ANSWERED if failure is None else verdict(failure).sign
         if sign is HostSign.SILENT:
@@ -267,8 +275,8 @@ class Scheduler:
                 self._give_up(lane, failure)
         elif sign is HostSign.THROTTLING:
             self._budget_of(lane, now).throttled(now, retry_after)
-        elif sign is HostSign.ANSWERED and lane.budget is not None:
-            lane.budget.answered(now)
+        elif sign is HostSign.ANSWERED and (lane.budget is not None or latency > SLOW_S):
+            self._budget_of(lane, now).answered(now, latency)
         if retry_after:
             self._budget_of(lane, now).gate(now + retry_after)
         lane.has_answered = lane.has_answered or sign in (HostSign.ANSWERED, HostSign.THROTTLING)
@@ -311,9 +319,11 @@ class Scheduler:
             budget = lane.budget = None
         lane.slots = self._per_host if budget is None else budget.slots
         blocked_until = 0.0 if budget is None else budget.blocked_until
-        is_open = budget is None or (budget.state is BreakerState.CLOSED and blocked_until <= now)
+        if self._rates is not None:
+            blocked_until = max(blocked_until, self._rates.host_ready_at(lane.host))
+        is_open = (budget is None or budget.state is BreakerState.CLOSED) and blocked_until <= now
         self._count(lane, lane.queued, 2 * lane.slots if is_open else 0)
-        if lane.may_start(now):
+        if self._may_start(lane, now):
             if not lane.is_ready:
                 lane.is_ready = True
                 self._ready.append(lane)
@@ -323,6 +333,10 @@ class Scheduler:
             self._arm(lane, lane.delayed[0][0])
         elif not lane.queued and not lane.active:
             self._drop(lane)
+
+    def _may_start(self, lane: Lane, now: float) -> bool:
+        """Whether an item of *lane* may start, by its slots, its host's trouble and its host's rate."""
+        return lane.may_start(now) and (self._rates is None or self._rates.host_ready_at(lane.host) <= now)
 
     def _count(self, lane: Lane, queued: int, depth: int) -> None:
         """Set the lane's counts, and the sums over all lanes with them."""
@@ -351,6 +365,8 @@ class Scheduler:
         if budget is not None:
             lane.budget = budget
             lane.has_answered = budget.has_answered
+        elif host in self._known:
+            lane.has_answered = True
         return lane
 
     def _drop(self, lane: Lane) -> None:
@@ -361,6 +377,10 @@ class Scheduler:
         lane.armed_at = NOT_ARMED
         if lane.budget is not None:
             self._remember(lane.host, lane.budget)
+        elif lane.has_answered:
+            self._known[lane.host] = None
+            if len(self._known) > MAX_REMEMBERED_HOSTS:
+                del self._known[next(iter(self._known))]
 
     def _remember(self, host: str, budget: HostBudget) -> None:
         """Keep the account of a host without items, and forget the oldest one too many."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from .checksums import ALGORITHMS
 from .exceptions import SettingsError
+from .limits import Limits
 from .templates import DEFAULT, Template
 
 __all__ = ["Durability", "Existing", "OnCollision", "RunSettings"]
@@ -31,6 +32,8 @@ class RunSettings:
         connect_timeout: Seconds for DNS, TCP and TLS together. Default 30.
         first_byte_timeout: Seconds from the request sent to the response head. Default 60.
         idle_timeout: Seconds without an octet. Default 60.
+        first_contact: Seconds that a host which has not answered yet in this run is given to connect, and as many for
+            its first answer. Default None: 8, or 4 where ``per_host`` is 1, so that a dead host is known within 10 s.
         max_bytes: Largest body that is taken, octets; None, the default, is no bound.
         headers: Request fields on top of the default ones.
         user_agent: User-Agent; None is the client's own.
@@ -52,6 +55,7 @@ class RunSettings:
         checksums: File of digests that contents must have, as sha256sum writes them; None for none.
         durability: What an item that is done survives: a kill of the ``process``, or a loss of ``power``, for which
             file, folder and ledger are synced before it counts. Default ``process``.
+        limits: How fast the run may go as a whole, and what ends it; by default nothing.
         window: Items that wait in memory at most. Default 100,000.
 
     Raises:
@@ -67,6 +71,7 @@ class RunSettings:
     connect_timeout: float = 30.0
     first_byte_timeout: float = 60.0
     idle_timeout: float = 60.0
+    first_contact: float | None = None
     max_bytes: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     user_agent: str | None = None
@@ -80,6 +85,7 @@ class RunSettings:
     checksum: str | None = None
     checksums: Path | None = None
     durability: Durability = "process"
+    limits: Limits = field(default_factory=Limits)
     window: int = 100_000
 
     def __post_init__(self) -> None:
@@ -90,7 +96,7 @@ class RunSettings:
             raise SettingsError(f"retries is {self.retries}; expected 0 or more")
         if self.max_bytes is not None and self.max_bytes < 0:
             raise SettingsError(f"max_bytes is {self.max_bytes}; expected 0 or more")
-        for name in ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout"):
+        for name in ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout", "first_contact"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} is {value:g} s; expected more than 0")

@@ -22,13 +22,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession
+from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession, RequestOptions
 
 from .checks import Check, Checks
 from .exceptions import JobError
-from .failures import Failure, FailureClass, classify, classify_status, parse_retry_after
+from .failures import Failure, FailureClass, classify, classify_status, parse_retry_after, was_unasked
 from .httpdates import parse_http_date
 from .items import Item
+from .manners import Manners
 from .resume import Decision, ResumePoint, Step, resume_decision, resume_fields, validator_of
 from .sinks import BAD_SUFFIX, Folder
 from .targets import without_userinfo
@@ -67,6 +68,7 @@ class Fetched:
         digest: For the ledger, as ``checksums.spelled`` writes it; None when none is to be kept.
         etag: As sent, where it is to be kept.
         last_modified: The same.
+        head_at: When the head of the answer had come, by the loop's clock; 0 where the content had come with it.
     """
 
     size: int
@@ -77,6 +79,7 @@ class Fetched:
     digest: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    head_at: float = 0.0
 
 
 class Transfer:
@@ -89,6 +92,8 @@ class Transfer:
         timeout: Seconds for one attempt; None is no bound.
         checks: Gives what a content is held to.
         keeps_validators: Whether ETag and Last-Modified are handed on, for the ledger.
+        manners: Asked before a request that an attempt makes beyond its first, and for the bounds of a host that has
+            not answered yet; None for nobody in particular.
 
     Attributes:
         conditions: Fields to ask with for what has changed, by item; 304 is a failure like any other here.
@@ -102,16 +107,21 @@ class Transfer:
         note_partial: Callable[[Item], Awaitable[None]],
         timeout: float | None,
         checks: Checks,
+        manners: Manners | None = None,
         *,
         keeps_validators: bool = False,
     ) -> None:
+        if manners is None:
+            manners = Manners()
         self._session = session
+        self._first_contact = manners.bounded(session.timeout)
         self._folder = folder
         self._note_partial = note_partial
         self._timeout = timeout
         self._checks = checks
         self._keeps_validators = keeps_validators
         self.conditions: dict[Item, dict[str, str]] = {}
+        self._manners = manners
         # Hot path: one coroutine between a slot and the client.
         self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
         self._received = 0  # by attempts that are through with their content
@@ -137,7 +147,8 @@ class Transfer:
         try:
             while True:
                 context: AbstractAsyncContextManager[ClientResponse]
-                if point is None and item.extras is None and not self.conditions:
+                # Hot path: nothing of its own.
+                if point is None and item.extras is None and item.host_answered and not self.conditions:
                     context = self._session.get(item.url)
                 else:
                     context = self._request(item, point)
@@ -166,17 +177,30 @@ class Transfer:
                 point = status = None
                 if seen_status is not None:
                     seen_status.clear()
+                await self._manners.next_request(item.host)
         except ClientError as exc:
             if isinstance(exc, BodyTooLargeError):
                 _start_over(item)  # the rest alone might be small enough
-            raise AttemptFailedError(Failure(classify(exc), str(exc), status)) from exc
+            raise AttemptFailedError(self._failure(item, exc, status)) from exc
+
+    def _failure(self, item: Item, exc: ClientError, status: int | None) -> Failure:
+        """What an error of the client means, with what only this attempt knows."""
+        failure_class, is_redirected = classify(exc), bool(exc.history)
+        is_first_hop = failure_class is FailureClass.TIMEOUT_CONNECT and not is_redirected
+        if is_first_hop and self._manners.was_unanswered(item.host):
+            return Failure(FailureClass.DNS, f"{exc}: no name server answered", unasked=True)
+        return Failure(failure_class, str(exc), status, redirected=is_redirected, unasked=was_unasked(exc))
 
     def _request(self, item: Item, point: ResumePoint | None) -> AbstractAsyncContextManager[ClientResponse]:
-        """The request of an item that is gone on with, or of which the manifest says more than its URL."""
+        """The request of an item that is gone on with, whose manifest says more than its URL, or whose host is new."""
         fields = list((self.conditions.get(item, {}) if point is None else resume_fields(point)).items())
-        if item.extras is None:
-            return self._session.get(item.url, headers=fields)
-        return self._session.request(item.extras.method, item.url, headers=[*item.extras.headers, *fields])
+        method = "GET"
+        if item.extras is not None:
+            method, fields = item.extras.method, [*item.extras.headers, *fields]
+        options: RequestOptions = {"headers": fields} if fields else {}
+        if not item.host_answered:
+            options["timeout"] = self._first_contact
+        return self._session.request(method, item.url, **options)
 
     async def _attempt_in_time(self, item: Item) -> Fetched:
         """The same, within ``timeout``."""
@@ -264,7 +288,10 @@ class Transfer:
                 await self._note_partial(item)
             return self._result(item, response, len(data), data, digest)
         fd = self._folder.open_part(item.path)
-        return await self._stream(item, response, fd, 0, length, check)
+        head_at = asyncio.get_running_loop().time()
+        fetched = await self._stream(item, response, fd, 0, length, check)
+        fetched.head_at = head_at
+        return fetched
 
     async def _append(self, item: Item, response: ClientResponse, point: ResumePoint, total: int | None) -> Fetched:
         _check_size(item, total, response.status)

@@ -233,9 +233,9 @@ async def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
             code, said = await run_shell(commands.replace("https://files.example.org", url), tmp_path)
             assert code in (0, 1), f"{commands}\n{said}"
             assert not re.search(r"--help\)|Traceback|not found|cannot", said), f"{commands}\n{said}"
-    runs = ("downloads", "private", "quick", "gentle", "small", "service", "internal")
+    runs = ("downloads", "private", "quick", "gentle", "small", "part", "service", "internal")
     counts = [len([path for path in (tmp_path / run).rglob("*.*") if path.suffix == ".bin"]) for run in runs]
-    assert counts == [3, 3, 3, 3, 3, 0, 0]
+    assert counts == [3, 3, 3, 3, 3, 3, 0, 0]
     assert (tmp_path / "service/localhost/state").read_bytes() == b"from the service"
     [state] = (tmp_path / "internal").glob("127.0.0.1+*/state")
     assert state.read_bytes() == b"from the service"

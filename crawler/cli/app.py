@@ -29,6 +29,7 @@ _EPILOG: Final = """
 \b
 Sizes: 500, 10MiB, 1.5GB; K, M and G alone count by 1024.
 Times: 1.5s, 500ms, 2m, 1h30m; a number alone is seconds.
+Rates: 5, 0.5, 30/m, 100/h; a number alone is for each second.
 
 \b
 Exit codes:
@@ -37,6 +38,7 @@ Exit codes:
   2  usage, settings, unreadable or empty manifest
   3  local failure: disk full, no permission
   4  network unusable: dns, connect or tls, every time
+  5  stopped by --max-failures, --max-total-bytes or --max-time
   130, 143  stopped by Ctrl-C, by SIGTERM
 """
 
@@ -82,6 +84,8 @@ def run(
     output: given.OutputFolder = None,
     concurrency: given.Concurrency = None,
     per_host: given.PerHost = None,
+    rate: given.Rate = None,
+    per_host_rate: given.PerHostRate = None,
     profile: given.Profile = None,
     name: given.Name = None,
     on_collision: given.OnCollision = None,
@@ -95,6 +99,9 @@ def run(
     idle_timeout: given.IdleTimeout = None,
     retries: given.Retries = None,
     max_bytes: given.MaxBytes = None,
+    max_failures: given.MaxFailures = None,
+    max_total_bytes: given.MaxTotalBytes = None,
+    max_time: given.MaxTime = None,
     header: given.Header = None,
     user_agent: given.UserAgent = None,
     unix_socket: given.UnixSocket = None,
@@ -114,6 +121,7 @@ def run(
     Example:  fetchd run urls.txt -o files
               grep pdf$ urls.txt | fetchd run - --profile lan -j 16
     """
+    from .limit_options import RawLimits
     from .options import RawRun
     from .run_command import run_manifest
 
@@ -125,6 +133,13 @@ def run(
             per_host=per_host,
             profile=profile,
             name=name,
+            limits=RawLimits(
+                rate=rate,
+                per_host_rate=per_host_rate,
+                max_failures=max_failures,
+                max_total_bytes=max_total_bytes,
+                max_time=max_time,
+            ),
             on_collision=on_collision,
             existing=existing,
             report=report,

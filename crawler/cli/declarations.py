@@ -50,7 +50,7 @@ Profile = Annotated[
     typer.Option(
         "--profile",
         metavar="NAME",
-        help="Take 'default', or 'lan' to give one host all of --concurrency (name; default default).",
+        help="Take 'default', 'polite' (one a second and host) or 'lan' (no bound a host) (name; default default).",
     ),
 ]
 Name = Annotated[
@@ -72,6 +72,27 @@ RunReport = Annotated[
         metavar="FILE",
         help="Write the report here at the end: .jsonl, .csv, .parquet (file; default none).",
     ),
+]
+Rate = Annotated[
+    str | None,
+    typer.Option("--rate", metavar="R", help="Send at most so many requests a second (rate; default none)."),
+]
+PerHostRate = Annotated[
+    str | None,
+    typer.Option(
+        "--per-host-rate", metavar="R", help="Send one host at most so many requests a second (rate; default none)."
+    ),
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option("--max-failures", metavar="N", help="Stop when so many items have failed (items; default none)."),
+]
+MaxTotalBytes = Annotated[
+    str | None,
+    typer.Option("--max-total-bytes", metavar="SIZE", help="Stop when so much has come (size; default none)."),
+]
+MaxTime = Annotated[
+    str | None, typer.Option("--max-time", metavar="TIME", help="Stop after this long (time; default none).")
 ]
 OnCollision = Annotated[
     str | None,

@@ -26,12 +26,16 @@ class ExitCode(IntEnum):
     """This machine refused to store what came: disk full, no permission."""
     NETWORK_UNUSABLE = 4
     """Every attempted item ended in dns, connect or tls."""
+    LIMIT = 5
+    """Stopped by one of the limits on the run as a whole, with something left."""
     INTERRUPTED = 130
     """Stopped by SIGINT (128 + 2, as shells count)."""
     TERMINATED = 143
     """Stopped by SIGTERM (128 + 15)."""
 
 
+# As ``jobs.limits.STOPPING_LIMITS``, which is not imported here: help must not wait for the engine.
+_LIMITS: Final = frozenset(("max-failures", "max-total-bytes", "max-time"))
 _NETWORK: Final = frozenset(("dns", "connect", "tls"))
 _NOT_ATTEMPTED: Final = frozenset(("policy", "invalid"))
 
@@ -39,7 +43,8 @@ _NOT_ATTEMPTED: Final = frozenset(("policy", "invalid"))
 def exit_code(summary: Summary, signal_number: int | None = None) -> ExitCode:
     """Return the code of a run that ended with *summary*.
 
-    The first of these that holds: local failure, signal, no items, network unusable, something failed or left, done.
+    The first of these that holds: local failure, signal, no items, a limit that left something, network unusable,
+    something failed or left, done.
     Policy failures (colliding names) do not count as attempts.
 
     Args:
@@ -52,6 +57,8 @@ def exit_code(summary: Summary, signal_number: int | None = None) -> ExitCode:
         return signal_code(signal_number)
     if not summary.read and not summary.unread:
         return ExitCode.USAGE
+    if summary.stopped_by in _LIMITS and (summary.left or summary.unread):
+        return ExitCode.LIMIT
     code = code_of_failures(summary.failures, summary.done)
     if code is ExitCode.DONE and (summary.failed or summary.invalid or summary.left or summary.unread):
         return ExitCode.SOME_FAILED

@@ -9,17 +9,19 @@ Every problem is a SettingsError with one sentence: which option, what was seen,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple, TypedDict, TypeVar, get_args
 
 from fetchd.jobs.exceptions import SettingsError
+from fetchd.jobs.hosts import DEAD_AFTER
 from fetchd.jobs.naming import safe_path
 from fetchd.jobs.report import format_of
 from fetchd.jobs.settings import Durability, Existing, OnCollision, RunSettings
 from fetchd.jobs.targets import parse_target, without_userinfo
 
+from .limit_options import PROFILES, RawLimits, limits_of
 from .values import parse_algorithm, parse_count, parse_field, parse_fields, parse_seconds, parse_size
 
 __all__ = ["GetOrder", "RawGet", "RawNetwork", "RawRun", "RunOrder", "Voice", "get_order", "run_order"]
@@ -28,7 +30,6 @@ T = TypeVar("T")
 ReadText = Callable[[str], str]
 
 STANDARD_OUTPUT: Final = "-"
-_PROFILES: Final = ("default", "lan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class RawRun(RawNetwork):
     checksum: str | None = None
     checksums: str | None = None
     durability: str | None = None
+    limits: RawLimits = field(default_factory=RawLimits)
     json: bool = False
     no_progress: bool = False
     quiet: bool = False
@@ -99,6 +101,7 @@ class RunOrder(NamedTuple):
         json: Whether events go to standard output.
         progress: Whether progress is shown.
         report: File that the report goes to when the run has ended; None for none.
+        note: What is to be said before it begins; empty for nothing.
     """
 
     settings: RunSettings
@@ -106,6 +109,7 @@ class RunOrder(NamedTuple):
     json: bool = False
     progress: bool = True
     report: Path | None = None
+    note: str = ""
 
 
 class GetOrder(NamedTuple):
@@ -143,6 +147,7 @@ class _Given(TypedDict, total=False):
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    first_contact: float
     retries: int
     max_bytes: int
     headers: tuple[tuple[str, str], ...]
@@ -184,12 +189,15 @@ def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
         given["checksums"] = _path("--checksums", raw.checksums)
     if raw.durability is not None:
         given["durability"] = _durability(raw.durability)
-    if raw.profile is not None:
-        _one_of("--profile", raw.profile, _PROFILES)
+    profile_name = "default" if raw.profile is None else raw.profile
+    _one_of("--profile", profile_name, tuple(PROFILES))
+    profile = PROFILES[profile_name]
+    if raw.per_host is None and profile.per_host is not None:
+        given["per_host"] = profile.per_host
     if not raw.manifest:
         raise SettingsError("MANIFEST is empty; expected the name of a file, or - for standard input")
-    settings = RunSettings(manifest=raw.manifest, **given)
-    if raw.profile == "lan" and raw.per_host is None:
+    settings = RunSettings(manifest=raw.manifest, limits=limits_of(raw.limits, profile), **given)
+    if profile.has_whole_host and raw.per_host is None:
         settings = replace(settings, per_host=settings.concurrency)
     return RunOrder(
         settings=settings,
@@ -197,6 +205,7 @@ def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
         json=raw.json,
         progress=not (raw.no_progress or raw.quiet),
         report=None if raw.report is None else _path("--report", raw.report),
+        note=profile.note,
     )
 
 
@@ -236,6 +245,10 @@ def _network(raw: RawNetwork, read_text: ReadText) -> _Given:
         # The first octet is one too: who allows for a slow server means both waits.
         given["idle_timeout"] = _parsed("--idle-timeout", raw.idle_timeout, parse_seconds)
         given["first_byte_timeout"] = given["idle_timeout"]
+    longest = max(given.get("connect_timeout", 0.0), given.get("idle_timeout", 0.0))
+    if longest > DEAD_AFTER:
+        # Who asks for patience means it for the first answer of a host as well.
+        given["first_contact"] = longest
     if raw.retries is not None:
         given["retries"] = _parsed("--retries", raw.retries, lambda text: parse_count(text, 0))
     if raw.max_bytes is not None:

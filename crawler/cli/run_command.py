@@ -44,6 +44,8 @@ def run_manifest(raw: RawRun) -> int:
         say(str(exc))
         return ExitCode.USAGE
     reporter = Reporter(order)
+    if order.note and order.voice is not Voice.QUIET:
+        say(order.note)
     try:
         # What was imported lives as long as the process: the collector need not walk it again and again.
         gc.freeze()

@@ -11,13 +11,22 @@ from typing import Final
 
 from fetchd.jobs.checksums import ALGORITHMS, algorithm_named
 
-__all__ = ["parse_algorithm", "parse_count", "parse_field", "parse_fields", "parse_seconds", "parse_size"]
+__all__ = [
+    "parse_algorithm",
+    "parse_count",
+    "parse_field",
+    "parse_fields",
+    "parse_rate",
+    "parse_seconds",
+    "parse_size",
+]
 
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _SIZE: Final = re.compile(rf"({_NUMBER})\s*(?:([kmgtp]?)(i?b)?)", re.IGNORECASE | re.ASCII).fullmatch
 # A unit behind each number but a lone one: so there is one way to read a text, and matching is linear.
 _TIME: Final = re.compile(rf"(?:{_NUMBER})|(?:(?:{_NUMBER})\s*(?:ms|[smhd])\s*)+", re.ASCII).fullmatch
 _TIME_PART: Final = re.compile(rf"({_NUMBER})\s*(ms|[smhd])?", re.ASCII)
+_RATE: Final = re.compile(rf"({_NUMBER})\s*(?:/\s*([smh]))?", re.ASCII).fullmatch
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 5.6.2
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 
@@ -63,6 +72,21 @@ def parse_seconds(text: str) -> float:
     if not seconds > 0:
         raise ValueError("expected a time above 0")
     return seconds
+
+
+def parse_rate(text: str) -> float:
+    """Return how often a second: ``5``, ``0.5``, ``5/s``, ``30/m``, ``100/h``. A number alone is a second's.
+
+    Raises:
+        ValueError: *text* is no rate, or not above 0.
+    """
+    match = _RATE(text.strip()) if len(text) <= 2 * _MAX_DIGITS else None
+    if match is None:
+        raise ValueError("expected a rate such as 5, 0.5, 30/m or 100/h")
+    per_second = float(match[1]) / _UNITS[match[2] or "s"]
+    if not per_second > 0:
+        raise ValueError("expected a rate above 0")
+    return per_second
 
 
 def parse_count(text: str, least: int) -> int:

@@ -122,7 +122,7 @@ def test_values_are_not_converted_by_typer(arguments: list[str]) -> None:
         (["run"], "missing argument 'MANIFEST' (see fetchd run --help)"),
         (["get"], "missing argument 'URL' (see fetchd get --help)"),
         (["status"], "missing argument 'DIR' (see fetchd status --help)"),
-        (["run", "--rate", "5", "m"], "no such option: --rate"),
+        (["run", "--segments", "5", "m"], "no such option: --segments"),
         (["rum"], "no such command 'rum'. Did you mean 'run'? (see fetchd --help)"),
         (["run", "a", "b"], "got unexpected extra argument"),
         (["run", "m", "-j"], "option '-j' requires an argument"),
@@ -155,7 +155,7 @@ def test_help_and_version_are_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"fetchd \S+\n", capsys.readouterr().out)
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
-    for code in (0, 1, 2, 3, 4, 130, 143):
+    for code in (0, 1, 2, 3, 4, 5, 130, 143):
         assert re.search(rf"\b{code}\b", told)
 
 

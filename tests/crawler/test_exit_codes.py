@@ -22,6 +22,7 @@ def test_the_numbers_are_those_that_are_published() -> None:
         "USAGE": 2,
         "LOCAL_FAILURE": 3,
         "NETWORK_UNUSABLE": 4,
+        "LIMIT": 5,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }
@@ -49,6 +50,9 @@ def test_the_numbers_are_those_that_are_published() -> None:
         (Summary(read=2, failed=2, failures={CONNECT: 1, NOT_FOUND: 1}), ExitCode.SOME_FAILED),
         (Summary(read=2, failed=2, failures={FailureClass.TIMEOUT_CONNECT: 2}), ExitCode.SOME_FAILED),
         (Summary(read=3, done=1, left=2, local_failure="disk full"), ExitCode.LOCAL_FAILURE),
+        (Summary(read=3, failed=2, left=1, failures={DNS: 2}, stopped_by="max-failures"), ExitCode.LIMIT),
+        (Summary(read=3, done=3, unread=True, stopped_by="max-total-bytes"), ExitCode.LIMIT),
+        (Summary(read=3, done=3, stopped_by="max-time"), ExitCode.DONE),
     ],
 )
 def test_each_summary_has_its_code(summary: Summary, code: ExitCode) -> None:

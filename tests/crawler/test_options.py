@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from fetchd.crawler.cli.limit_options import RawLimits
 from fetchd.crawler.cli.options import GetOrder, RawGet, RawRun, RunOrder, Voice, get_order, run_order
 from fetchd.jobs.exceptions import SettingsError
+from fetchd.jobs.limits import Limits
 from fetchd.jobs.settings import RunSettings
 
 URL = "http://h.test/a/b.txt"
@@ -72,6 +74,15 @@ def test_every_option_reaches_its_setting() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "seconds"),
+    [({}, None), ({"idle_timeout": "60"}, 60.0), ({"connect_timeout": "10s"}, 10.0), ({"connect_timeout": "2s"}, None)],
+)
+def test_who_asks_for_patience_means_the_first_answer_too(options: dict[str, str], seconds: float | None) -> None:
+    """Else a host that never answered is given up sooner than the option says."""
+    assert ordered(**options).settings.first_contact == seconds
+
+
+@pytest.mark.parametrize(
     ("options", "per_host"),
     [
         ({}, 6),
@@ -86,6 +97,32 @@ def test_the_lan_profile_gives_one_host_everything_unless_told_otherwise(
 ) -> None:
     """No politeness, nothing else."""
     assert ordered(**options).settings.per_host == per_host
+
+
+@pytest.mark.parametrize(
+    ("options", "per_host", "rate"),
+    [
+        ({}, 1, 1.0),
+        ({"per_host": "4"}, 4, 1.0),
+        ({"limits": RawLimits(per_host_rate="10/m")}, 1, 1 / 6),
+    ],
+)
+def test_the_polite_profile_is_one_request_a_second_unless_told_otherwise(
+    options: dict[str, Any], per_host: int, rate: float
+) -> None:
+    """And it says what it does not do."""
+    order = ordered(profile="polite", **options)
+    assert (order.settings.per_host, order.settings.limits.per_host_rate) == (per_host, rate)
+    assert order.note == "polite: one request a second to a host, one at a time; robots.txt is not looked at"
+    assert ordered(profile="lan").note == ""
+
+
+def test_every_limit_reaches_its_setting() -> None:
+    """Parsed, with its unit."""
+    raw = RawLimits(rate="5", per_host_rate="30/m", max_failures="3", max_total_bytes="1GiB", max_time="2h")
+    assert ordered(limits=raw).settings.limits == Limits(
+        rate=5.0, per_host_rate=0.5, max_failures=3, max_total_bytes=1 << 30, max_time=7200.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +159,12 @@ def test_flags_say_how_much_is_told(options: dict[str, bool], voice: Voice, json
         ({"existing": "skip"}, "--existing is 'skip'; expected one of keep, verify, update, replace"),
         ({"name": "{nothing}"}, "name template '{nothing}': unknown field {nothing}; expected one of"),
         ({"report": "r.txt"}, "r.txt ends in none of .jsonl, .csv, .parquet; expected one of them"),
-        ({"profile": "polite"}, "--profile is 'polite'; expected one of default, lan"),
+        ({"profile": "rude"}, "--profile is 'rude'; expected one of polite, default, lan"),
+        ({"limits": RawLimits(rate="0")}, "--rate is '0'; expected a rate above 0"),
+        ({"limits": RawLimits(per_host_rate="soon")}, "--per-host-rate is 'soon'; expected a rate such as"),
+        ({"limits": RawLimits(max_failures="0")}, "--max-failures is '0'; expected a whole number, 1 or more"),
+        ({"limits": RawLimits(max_total_bytes="0")}, "--max-total-bytes is '0'; expected a size above 0"),
+        ({"limits": RawLimits(max_time="x")}, "--max-time is 'x'; expected a time such as"),
         ({"header": ("x",)}, "--header: expected 'Name: value'"),
         ({"user_agent": "a\nb"}, "control characters in the value of User-Agent"),
         ({"user_agent": "a", "header": ("user-agent: b",)}, "--user-agent and a --header of that name exclude"),

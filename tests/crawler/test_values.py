@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchd.crawler.cli.values import parse_count, parse_field, parse_fields, parse_seconds, parse_size
+from fetchd.crawler.cli.values import parse_count, parse_field, parse_fields, parse_rate, parse_seconds, parse_size
 
 MIB = 1 << 20
 
@@ -159,3 +159,18 @@ def test_a_bad_line_of_a_file_is_told_by_its_number() -> None:
     """Its text is not: the file is there because it is secret."""
     with pytest.raises(ValueError, match=r"^line 2 of secrets: expected 'Name: value'$"):
         parse_fields(["@secrets"], {"secrets": "A: 1\nhunter2\n"}.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("5", 5.0), (" 0.5 ", 0.5), ("5/s", 5.0), ("30/m", 0.5), ("36 / h", 0.01), (".5", 0.5)]
+)
+def test_rates_are_read_as_people_write_them(text: str, rate: float) -> None:
+    """A number alone is for each second."""
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "0", "0/m", "-1", "x", "5/d", "5/", "1e3", "\u0661", "9" * 400])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    """With what is expected."""
+    with pytest.raises(ValueError, match="expected a rate"):
+        parse_rate(text)

@@ -174,6 +174,8 @@ def test_a_summary_of_one_item_is_good_english() -> None:
         (Summary(read=1, failed=1, failures={FailureClass.DNS: 1}), False, "nothing could be reached; when the"),
         (Summary(read=2, done=1, left=1), False, "run the same command again to go on"),
         (Summary(read=2, done=2, unread=True), False, "run the same command again to go on"),
+        (Summary(read=2, left=2, stopped_by="max-time"), False, "stopped by --max-time; run the same command again to"),
+        (Summary(read=2, done=2, stopped_by="max-time"), False, ""),
         (Summary(read=2, done=2), True, "stopped; run the same command again to go on"),
         (Summary(read=2, left=2, local_failure="cannot write x: disk full"), True, "cannot write x: disk full; mend"),
     ],

