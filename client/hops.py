@@ -261,6 +261,8 @@ class Hops:
         auth = options.get("auth") or self._session._auth
         if auth is None:
             return None
+        if options.get("auth") is None and locate(self._url)[0].authorization is not None:
+            return None  # what the URL says is meant for this request, the session's for all
         if "Authorization" in self._fields:
             raise ValueError("auth= and an Authorization field exclude each other")
         if locate(self._url)[0].authorization is not None:
@@ -366,7 +368,7 @@ class Hops:
             RedirectError: The body would have to be sent again and cannot be.
         """
         self._history.append(response)
-        limit = self._options.get("max_redirects", 10)
+        limit = self._options.get("max_redirects", self._session._max_redirects)
         shown = without_userinfo(redirect.url)
         if len(self._history) > limit:
             message = f"more than {limit} redirections, the last one to {shown};"

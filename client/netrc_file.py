@@ -33,10 +33,19 @@ class NetrcFile:
         Raises:
             ValueError: The file is none of that format, or NETRC names one that cannot be read. No content is told.
         """
+        hosts = self.load()
+        entry = hosts.get(host) or hosts.get("default")
+        return None if entry is None else BasicAuth(entry[0] or entry[1], entry[2] or "", "utf-8")
+
+    def load(self) -> Mapping[str, tuple[str, str, str]]:
+        """Read the file unless it was read, and return its entries.
+
+        Raises:
+            ValueError: See ``auth_for``.
+        """
         if self._hosts is None:
             self._hosts = self._read()
-        entry = self._hosts.get(host) or self._hosts.get("default")
-        return None if entry is None else BasicAuth(entry[0] or entry[1], entry[2] or "", "utf-8")
+        return self._hosts
 
     def _read(self) -> Mapping[str, tuple[str, str, str]]:
         from netrc import NetrcParseError, netrc

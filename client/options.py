@@ -38,7 +38,7 @@ class RequestOptions(TypedDict, total=False):
             section 10.1.1), at most a second; default False, or True with such a field.
         timeout: Bounds of the phases in place of the session's; a number is ``Timeout(total=number)``.
         allow_redirects: Whether 301, 302, 303, 307 and 308 are followed; default True.
-        max_redirects: How many; default 10.
+        max_redirects: How many; default the session's.
         auto_decompress: Whether content codings are removed; default the session's.
         max_body_bytes: Bound of the content as received; default the session's; None is no bound.
         max_decoded_bytes: Bound of the content with its codings removed, in place of the bound on the ratio of decoded

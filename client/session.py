@@ -149,16 +149,18 @@ class ClientSession:
         verify_digest: Whether Content-Digest and Repr-Digest are held to the content (RFC 9530): True by sha-256 and
             sha-512, names of algorithms by these; default False.
         auth: Credentials of every request, whatever its host: ``BasicAuth``, ``BearerAuth``, ``DigestAuth``; not sent
-            to another origin by a redirection. Default None.
+            to another origin by a redirection, nor where the URL has user and password. Default None.
         trust_env: Whether credentials are looked up in the netrc file (``NETRC``, else ``~/.netrc``) for requests
             without, and whether ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` of the environment are
             obeyed, as they are when the session is made, unless the connector says itself where connections go;
-            default False.
+            default False. Also a mapping in the place of the environment: with ``HOME`` or ``NETRC`` alone it is the
+            netrc file that is trusted, which is read at once, and no proxy.
         proxy: URL of the proxy that all requests go through; default None. See ``ProxyConnector``.
         proxy_auth: Credentials for it, in place of those in its URL.
         fallback_charset_resolver: Asked for the encoding of a text, with the response and its content, when neither
             Content-Type nor a byte-order mark tells one that is known; a detector of charsets, for one. Default None:
             UTF-8.
+        max_redirects: How many redirections are followed; default 10.
         before_redirect: Awaited with each redirection that is about to be followed, its content dropped; what it raises
             ends the request. Other than a ``TraceConfig`` it costs nothing where there is none. Default None.
         trace_configs: Who is told of what happens to the requests, see ``TraceConfig``; their handlers are frozen.
@@ -170,7 +172,7 @@ class ClientSession:
             for what is timed does not go the ready way of a plain GET.
 
     Raises:
-        ValueError: Fields with control characters, a digest algorithm that is not known.
+        ValueError: Fields with control characters, a digest algorithm that is not known, a netrc file that is none.
         InvalidURL: The proxy's URL is none.
     """
 
@@ -190,10 +192,11 @@ class ClientSession:
         max_decoded_bytes: int | None = None,
         verify_digest: bool | Collection[str] = False,
         auth: Auth | None = None,
-        trust_env: bool = False,
+        trust_env: bool | Mapping[str, str] = False,
         proxy: str | URL | None = None,
         proxy_auth: Auth | None = None,
         fallback_charset_resolver: Callable[[ClientResponse, bytes], str] | None = None,
+        max_redirects: int = 10,
         before_redirect: Callable[[ClientResponse], Awaitable[None]] | None = None,
         trace_configs: Sequence[TraceConfig] | None = None,
         skip_auto_headers: Iterable[str] | None = None,
@@ -242,6 +245,7 @@ class ClientSession:
         )
         self._resolve_charset = fallback_charset_resolver
         self._is_watched = bool(trace_configs or timings)
+        self._max_redirects = max_redirects
         self._before_redirect = before_redirect
         self._trace_configs = tuple(trace_configs or ())
         for config in self._trace_configs:
@@ -249,9 +253,12 @@ class ClientSession:
         self._auth = auth
         if auth is not None and "Authorization" in self._fields:
             raise ValueError("auth= and an Authorization field in headers= exclude each other")
-        self._netrc = NetrcFile(os.environ) if trust_env else None
+        environment = os.environ if trust_env is True else trust_env or {}
+        self._netrc = NetrcFile(environment) if trust_env else None
+        if self._netrc is not None and trust_env is not True:
+            self._netrc.load()
         self._proxy = None if proxy is None else parse_proxy(str(proxy), proxy_auth)
-        self._environment = dict(os.environ) if trust_env and self._connector.obeys_environment else None
+        self._environment = dict(environment) if trust_env and self._connector.obeys_environment else None
         self._closed = False
 
     def __repr__(self) -> str:

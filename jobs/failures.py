@@ -32,6 +32,7 @@ from fetchd.client.exceptions import (
     IdleReadTimeoutError,
     IdleWriteTimeoutError,
     InvalidURL,
+    LowSpeedTimeoutError,
     RedirectError,
     ResponseProtocolError,
     ServerDisconnectedError,
@@ -154,6 +155,7 @@ _CLASSES: Final[dict[type[BaseException], FailureClass]] = {
     FirstByteTimeoutError: FailureClass.TIMEOUT_FIRST_BYTE,
     IdleReadTimeoutError: FailureClass.TIMEOUT_IDLE,
     IdleWriteTimeoutError: FailureClass.TIMEOUT_IDLE,
+    LowSpeedTimeoutError: FailureClass.LOW_SPEED,
     # The whole exchange, and waiting for a connection slot: bounds of our own, no phase of the host's.
     ServerTimeoutError: FailureClass.TIMEOUT_TOTAL,
     TooManyRedirects: FailureClass.REDIRECT,

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from .checksums import ALGORITHMS
 from .exceptions import SettingsError
 from .limits import Limits
+from .network import Network
 from .templates import DEFAULT, Template
 
 __all__ = ["Durability", "Existing", "OnCollision", "RunSettings"]
@@ -55,6 +56,7 @@ class RunSettings:
         checksums: File of digests that contents must have, as sha256sum writes them; None for none.
         durability: What an item that is done survives: a kill of the ``process``, or a loss of ``power``, for which
             file, folder and ledger are synced before it counts. Default ``process``.
+        network: What is out of the ordinary on the way to the hosts; by default nothing.
         limits: How fast the run may go as a whole, and what ends it; by default nothing.
         window: Items that wait in memory at most. Default 100,000.
 
@@ -85,6 +87,7 @@ class RunSettings:
     checksum: str | None = None
     checksums: Path | None = None
     durability: Durability = "process"
+    network: Network = field(default_factory=Network)
     limits: Limits = field(default_factory=Limits)
     window: int = 100_000
 
@@ -109,5 +112,9 @@ class RunSettings:
             raise SettingsError(f"checksum is {self.checksum!r}; expected one of {', '.join(ALGORITHMS)}")
         if self.durability not in get_args(Durability):
             raise SettingsError(f"durability is {self.durability!r}; expected one of {get_args(Durability)}")
+        if self.unix_socket is not None and self.network.is_tcp_only:
+            raise SettingsError("unix_socket excludes proxy, family, resolve and interface: it is where all goes")
+        if self.network.pin is not None and (self.insecure or self.cacert is not None):
+            raise SettingsError("pin excludes insecure and cacert: it says alone whom to trust")
         if self.insecure and self.cacert is not None:
             raise SettingsError("insecure and cacert exclude each other: one trusts anybody, the other these only")

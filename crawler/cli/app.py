@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from . import declarations as given
+from . import network_declarations as way
 from .exit_codes import ExitCode
 from .plain import PlainCommand, PlainGroup
 
@@ -107,6 +108,20 @@ def run(
     unix_socket: given.UnixSocket = None,
     cacert: given.CaCert = None,
     insecure: given.Insecure = False,
+    proxy: way.Proxy = None,
+    max_redirects: way.MaxRedirects = None,
+    ipv4: way.IPv4 = False,
+    ipv6: way.IPv6 = False,
+    resolve: way.Resolve = None,
+    interface: way.Interface = None,
+    cert: way.Cert = None,
+    key: way.Key = None,
+    pin: way.Pin = None,
+    auth: way.Auth = None,
+    netrc: way.Netrc = False,
+    cookies: way.Cookies = None,
+    save_cookies: way.SaveCookies = None,
+    low_speed: way.LowSpeed = None,
     json: given.Json = False,
     no_progress: given.NoProgress = False,
     quiet: given.Quiet = False,
@@ -122,6 +137,7 @@ def run(
               grep pdf$ urls.txt | fetchd run - --profile lan -j 16
     """
     from .limit_options import RawLimits
+    from .network_options import RawWay
     from .options import RawRun
     from .run_command import run_manifest
 
@@ -156,6 +172,22 @@ def run(
             unix_socket=unix_socket,
             cacert=cacert,
             insecure=insecure,
+            way=RawWay(
+                proxy=proxy,
+                max_redirects=max_redirects,
+                ipv4=ipv4,
+                ipv6=ipv6,
+                resolve=tuple(resolve or ()),
+                interface=interface,
+                cert=cert,
+                key=key,
+                pin=pin,
+                auth=auth,
+                netrc=netrc,
+                cookies=cookies,
+                save_cookies=save_cookies,
+                low_speed=low_speed,
+            ),
             json=json,
             no_progress=no_progress,
             quiet=quiet,
@@ -180,6 +212,20 @@ def get(
     unix_socket: given.UnixSocket = None,
     cacert: given.CaCert = None,
     insecure: given.Insecure = False,
+    proxy: way.Proxy = None,
+    max_redirects: way.MaxRedirects = None,
+    ipv4: way.IPv4 = False,
+    ipv6: way.IPv6 = False,
+    resolve: way.Resolve = None,
+    interface: way.Interface = None,
+    cert: way.Cert = None,
+    key: way.Key = None,
+    pin: way.Pin = None,
+    auth: way.Auth = None,
+    netrc: way.Netrc = False,
+    cookies: way.Cookies = None,
+    save_cookies: way.SaveCookies = None,
+    low_speed: way.LowSpeed = None,
     quiet: given.Quiet = False,
 ) -> int:
     """Download one URL or a few, to standard output or to files.
@@ -192,6 +238,7 @@ def get(
               fetchd get -O https://example.org/a.iso https://example.org/b.iso
     """
     from .get_command import get_urls
+    from .network_options import RawWay
     from .options import RawGet
 
     return get_urls(
@@ -210,6 +257,22 @@ def get(
             unix_socket=unix_socket,
             cacert=cacert,
             insecure=insecure,
+            way=RawWay(
+                proxy=proxy,
+                max_redirects=max_redirects,
+                ipv4=ipv4,
+                ipv6=ipv6,
+                resolve=tuple(resolve or ()),
+                interface=interface,
+                cert=cert,
+                key=key,
+                pin=pin,
+                auth=auth,
+                netrc=netrc,
+                cookies=cookies,
+                save_cookies=save_cookies,
+                low_speed=low_speed,
+            ),
             quiet=quiet,
         )
     )

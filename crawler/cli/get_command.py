@@ -34,7 +34,7 @@ __all__ = ["get_urls"]
 def get_urls(raw: RawGet) -> int:
     """Do what ``fetchd get`` was asked for; return the exit code."""
     try:
-        order = get_order(raw, read_text)
+        order = get_order(raw, read_text, os.environ)
         _check_files(order)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(_Getting(order).all())

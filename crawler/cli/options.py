@@ -8,20 +8,23 @@ Every problem is a SettingsError with one sentence: which option, what was seen,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypedDict, TypeVar, get_args
 
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.hosts import DEAD_AFTER
 from fetchd.jobs.naming import safe_path
+from fetchd.jobs.network import Network
 from fetchd.jobs.report import format_of
 from fetchd.jobs.settings import Durability, Existing, OnCollision, RunSettings
 from fetchd.jobs.targets import parse_target, without_userinfo
 
 from .limit_options import PROFILES, RawLimits, limits_of
+from .network_options import RawWay, network_of
 from .values import parse_algorithm, parse_count, parse_field, parse_fields, parse_seconds, parse_size
 
 __all__ = ["GetOrder", "RawGet", "RawNetwork", "RawRun", "RunOrder", "Voice", "get_order", "run_order"]
@@ -29,6 +32,7 @@ __all__ = ["GetOrder", "RawGet", "RawNetwork", "RawRun", "RunOrder", "Voice", "g
 T = TypeVar("T")
 ReadText = Callable[[str], str]
 
+_NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 STANDARD_OUTPUT: Final = "-"
 
 
@@ -46,6 +50,7 @@ class RawNetwork:
     unix_socket: str | None = None
     cacert: str | None = None
     insecure: bool = False
+    way: RawWay = field(default_factory=RawWay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,19 +160,21 @@ class _Given(TypedDict, total=False):
     unix_socket: Path
     cacert: Path
     insecure: bool
+    network: Network
 
 
-def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
+def run_order(raw: RawRun, read_text: ReadText, environment: Mapping[str, str] = _NO_VARIABLES) -> RunOrder:
     """Return what *raw* asks for.
 
     Args:
         raw: The options.
         read_text: Gives the content of a file (of ``--header @file``); its OSError becomes a SettingsError.
+        environment: Variables of the process, of which those are obeyed that name proxies.
 
     Raises:
         SettingsError: An option that cannot be used, or two that exclude each other.
     """
-    given = _network(raw, read_text)
+    given = _network(raw, read_text, environment)
     if raw.output is not None:
         given["output"] = _path("--output", raw.output)
     if raw.concurrency is not None:
@@ -209,13 +216,13 @@ def run_order(raw: RawRun, read_text: ReadText) -> RunOrder:
     )
 
 
-def get_order(raw: RawGet, read_text: ReadText) -> GetOrder:
+def get_order(raw: RawGet, read_text: ReadText, environment: Mapping[str, str] = _NO_VARIABLES) -> GetOrder:
     """Return what *raw* asks for; as `run_order`."""
     if raw.by_name and raw.output is not None:
         raise SettingsError("--output and --remote-name exclude each other: one names the file, one takes the URL's")
     if raw.force and not raw.by_name:
         raise SettingsError("--force goes with --remote-name only; --output replaces a file that is there")
-    given = _network(raw, read_text)
+    given = _network(raw, read_text, environment)
     names = [_name(url) for url in raw.urls]
     files: tuple[Path, ...] | None = None
     if raw.by_name:
@@ -235,8 +242,8 @@ def get_order(raw: RawGet, read_text: ReadText) -> GetOrder:
     )
 
 
-def _network(raw: RawNetwork, read_text: ReadText) -> _Given:
-    given: _Given = {}
+def _network(raw: RawNetwork, read_text: ReadText, environment: Mapping[str, str]) -> _Given:
+    given: _Given = {"network": network_of(raw.way, read_text, environment)}
     if raw.timeout is not None:
         given["timeout"] = _parsed("--timeout", raw.timeout, parse_seconds)
     if raw.connect_timeout is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from typing import Final
@@ -38,7 +39,7 @@ _FAILURES: Final = (Result.FAILED, Result.INVALID)
 def run_manifest(raw: RawRun) -> int:
     """Do what ``fetchd run`` was asked for; return the exit code."""
     try:
-        order = run_order(raw, read_text)
+        order = run_order(raw, read_text, os.environ)
         allow_descriptors(order.settings.concurrency)
     except SettingsError as exc:
         say(str(exc))

@@ -88,6 +88,16 @@ async def test_credentials_go_with_the_request(auth: Auth, field: str, given: st
             assert await reply.text() == field
 
 
+async def test_user_and_password_of_a_url_outweigh_those_of_the_session() -> None:
+    """They are meant for this request, the session's for all."""
+    async with raw_server(echo) as server, ClientSession(auth=BASIC) as session:
+        url = server.url().replace("http://", "http://other:word@")
+        async with session.get(url) as reply:
+            assert await reply.text() == BasicAuth("other", "word").encode()
+        async with session.get(server.url()) as reply:
+            assert await reply.text() == BASIC.encode()
+
+
 async def test_credentials_in_two_places_are_a_mistake() -> None:
     """Which would be sent is anybody's guess; nothing of them is told."""
     async with ClientSession() as session:
