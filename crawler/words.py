@@ -6,6 +6,7 @@ in a server's answer must not move anybody's cursor.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,18 @@ if TYPE_CHECKING:
     from fetchd.jobs.events import Summary
     from fetchd.jobs.items import Outcome
 
-__all__ = ["duration", "failure_line", "next_step", "number", "octets", "printable", "rate", "reasons", "summary_lines"]
+__all__ = [
+    "duration",
+    "failure_line",
+    "next_step",
+    "number",
+    "octets",
+    "printable",
+    "quoted",
+    "rate",
+    "reasons",
+    "summary_lines",
+]
 
 _STEPS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _NETWORK: Final = frozenset(("dns", "connect", "tls"))
@@ -66,6 +78,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def quoted(text: str) -> str:
+    """Return *text* as a shell takes it for one word."""
+    return printable(shlex.quote(text))
+
+
 def reasons(counts: Mapping[str, int]) -> str:
     """Return counts by name, most first: ``12 http-4xx, 3 connect``."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -95,12 +112,13 @@ def summary_lines(summary: Summary, examples: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def next_step(summary: Summary, manifest: str, *, is_stopped: bool) -> str:
+def next_step(summary: Summary, manifest: str, folder: str, *, is_stopped: bool) -> str:
     """Return what to do after a run: one sentence, empty when everything is done.
 
     Args:
         summary: How the run ended.
         manifest: As it was named on the command line.
+        folder: The output folder, as it was named.
         is_stopped: Whether a signal ended it.
     """
     name = "standard input" if manifest == "-" else printable(manifest)
@@ -119,7 +137,7 @@ def next_step(summary: Summary, manifest: str, *, is_stopped: bool) -> str:
     if summary.failed and set(summary.failures) <= _SETTLED:
         return "what failed fails again unless something is changed: --on-collision, --max-bytes, or the folder"
     if summary.failed:
-        return "run the same command again to retry what failed"
+        return f"to try again what failed: fetchd retry {quoted(folder)}"
     return "run the same command again to go on" if summary.left or summary.unread else ""
 
 

@@ -304,7 +304,9 @@ def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template
     name, extras = (line.name, line.extras) if isinstance(line, DetailedLine) else (None, None)
     for mirror in () if extras is None else extras.mirrors:
         _check_mirror(mirror)
-    if name is not None or template is None:
+    if isinstance(line, DetailedLine) and line.path is not None:
+        path = name = line.path
+    elif name is not None or template is None:
         path = safe_path(target, name)
     else:
         path = template.path(target, url, row=line.number, columns={} if extras is None else extras.columns)

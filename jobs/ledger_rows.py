@@ -8,7 +8,7 @@ item, and time to bind.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -74,6 +74,7 @@ class Row:
         digest: Of the file, as ``checksums.spelled`` writes it; None when nobody asked for one.
         etag: Kept when it is set, at the cost of its octets: leave it None unless somebody asked for it.
         last_modified: The same.
+        details: What the manifest says of the item beside URL, name and method, as JSON; kept for what failed.
         replaces: Number of the row whose file gives way to this one's; 0 for none. Not kept.
         line: Line of the manifest, kept for what is not done; 0 when there is none.
         started: Start of the first attempt, seconds since 1970; kept to the second.
@@ -98,6 +99,7 @@ class Row:
     digest: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    details: Mapping[str, Any] | None = None
     replaces: int = 0
     line: int = 0
     started: float = 0.0
@@ -241,6 +243,7 @@ def _extra_of(row: Row) -> str | None:
         "etag": row.etag,
         "last_modified": row.last_modified,
         "line": None if finished else row.line or None,
+        "item": None if finished else row.details,
     }
     kept = {key: value for key, value in extra.items() if value is not None}
     return _encodable(json.dumps(kept, ensure_ascii=False, separators=(",", ":"))) if kept else None
@@ -271,6 +274,7 @@ def load_row(stored: StoredRow, run_started: float, derive: Derive) -> Row:
         etag=extra.get("etag"),
         last_modified=extra.get("last_modified"),
         line=extra.get("line", 0),
+        details=extra.get("item"),
         started=run_started + started,
         seconds=ms / 1000,
     )

@@ -47,6 +47,7 @@ from .manifests import Batch, ManifestSource, open_manifest
 from .manners import Manners
 from .rates import Rates
 from .recorder import Entry, Recorder
+from .retrying import FailedItems, details_of
 from .scheduler import Scheduler
 from .sessions import open_session
 from .settings import RunSettings
@@ -66,6 +67,9 @@ PROGRESS_S: Final = 0.5
 NOTE_S: Final = 2.0
 # Seconds between two looks at what has come and how long it took, if that is limited.
 LIMITS_S: Final = 0.05
+
+# What stands in the ledger in the place of a manifest, when a run is over what failed.
+RETRY: Final = "what failed"
 
 OnEvent = Callable[[Event], None]
 
@@ -162,7 +166,7 @@ class Run:
         self._started_at = time.monotonic()
         sidecar = None if settings.checksums is None else read_sidecar(settings.checksums)
         self._checks = Checks(settings.checksum, sidecar)
-        async with open_manifest(settings.manifest) as source, open_session(settings, self._manners) as session:
+        async with self._open_source() as source, open_session(settings, self._manners) as session:
             folder = Folder(settings.output)
             try:
                 with (
@@ -179,11 +183,22 @@ class Run:
             finally:
                 folder.close()
 
+    def _open_source(self) -> ManifestSource | FailedItems:
+        settings = self._settings
+        return (
+            open_manifest(settings.manifest) if settings.retry is None else FailedItems(settings.output, settings.retry)
+        )
+
     async def _execute(
-        self, source: ManifestSource, session: ClientSession, folder: Folder, ledger: Ledger, recorder_folder: Folder
+        self,
+        source: ManifestSource | FailedItems,
+        session: ClientSession,
+        folder: Folder,
+        ledger: Ledger,
+        recorder_folder: Folder,
     ) -> Summary:
         settings = self._settings
-        ledger.begin_run(settings.manifest, time.time())
+        ledger.begin_run(settings.manifest if settings.retry is None else RETRY, time.time())
         syncs = settings.durability == "power"
         self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs)
         self._transfer = Transfer(
@@ -275,7 +290,7 @@ class Run:
 
     # The manifest.
 
-    async def _read_manifest(self, source: ManifestSource, ledger: Ledger) -> None:
+    async def _read_manifest(self, source: ManifestSource | FailedItems, ledger: Ledger) -> None:
         try:
             async for batch in source:
                 await self._admit(batch, ledger)
@@ -500,6 +515,8 @@ class Run:
         )
         if item.extras is not None:
             row.method = item.extras.method
+            if state is State.FAILED:
+                row.details = details_of(item.extras)
         return row
 
     def _keep_resume(self, row: Row, item: Item) -> None:

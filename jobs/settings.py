@@ -41,6 +41,8 @@ class RunSettings:
         insecure: Take any certificate. Default False.
         cacert: File of certificates (PEM) to trust in place of the system's; None for the system's.
         unix_socket: Connect to this socket whatever host the URL names; None to connect by TCP.
+        retry: Failure classes: what failed as one of them in *output*, by its ledger, is fetched in the place of the
+            manifest; empty for all classes. None, the default, reads the manifest.
         name: Template of the names of files, see ``templates.py``. It is the folder's for good. Default
             ``{host}/{path}``.
         on_collision: What happens to an item whose path another item has, or a file that the ledger does not know:
@@ -80,6 +82,7 @@ class RunSettings:
     insecure: bool = False
     cacert: Path | None = None
     unix_socket: Path | None = None
+    retry: frozenset[str] | None = None
     name: str = DEFAULT
     on_collision: OnCollision = "error"
     existing: Existing = "keep"

@@ -6,9 +6,10 @@ modules that do the work are imported inside the functions, and a test looks at 
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -194,6 +195,38 @@ def run(
             verbose=verbose,
         )
     )
+
+
+# What a run over what failed has from its folder.
+_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing")
+
+
+def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -> int:
+    """Try again what failed in a folder.
+
+    The items are those of its ledger, named as they were; the manifest is not needed. Passwords and the request fields
+    of a manifest are not in the ledger: give them again.
+
+    \b
+    Example:  fetchd retry files --class http-5xx --class timeout-idle --retries 10
+    """
+    from .options import RawRun
+    from .retry_command import retry_folder
+
+    known: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    known["header"] = tuple(known.get("header", ()))
+    return retry_folder(RawRun(manifest="-", output=folder, **known), tuple(classes or ()))
+
+
+def _with_options_of(command: Callable[..., int], source: Callable[..., int], but: tuple[str, ...]) -> None:
+    """Have *command*, which takes any option, take those of *source* but for some: Typer reads the signature."""
+    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "options"]
+    others = [each for each in inspect.signature(source, eval_str=True).parameters.values() if each.name not in but]
+    command.__signature__ = inspect.Signature([*own, *others])  # type: ignore[attr-defined]
+
+
+_with_options_of(retry, run, _NOT_OF_RETRY)
+app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))(retry)
 
 
 @app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))

@@ -53,6 +53,10 @@ Profile = Annotated[
         help="Take 'default', 'polite' (one a second and host) or 'lan' (no bound a host) (name; default default).",
     ),
 ]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option("--class", metavar="CLASS", help="Take only what failed as this; repeatable (class; default all)."),
+]
 Name = Annotated[
     str | None,
     typer.Option("--name", metavar="TEMPLATE", help="Name files by this (template; default {host}/{path})."),

@@ -31,7 +31,7 @@ from .report_command import tell_report
 from .signals import TwoSignals
 from .streams import read_text, say
 
-__all__ = ["run_manifest"]
+__all__ = ["run_manifest", "run_ordered"]
 
 _FAILURES: Final = (Result.FAILED, Result.INVALID)
 
@@ -40,10 +40,14 @@ def run_manifest(raw: RawRun) -> int:
     """Do what ``fetchd run`` was asked for; return the exit code."""
     try:
         order = run_order(raw, read_text, os.environ)
-        allow_descriptors(order.settings.concurrency)
     except SettingsError as exc:
         say(str(exc))
         return ExitCode.USAGE
+    return run_ordered(order)
+
+
+def run_ordered(order: RunOrder) -> int:
+    """Do a run whose options were understood; return the exit code."""
     reporter = Reporter(order)
     if order.note and order.voice is not Voice.QUIET:
         say(order.note)
@@ -51,6 +55,7 @@ def run_manifest(raw: RawRun) -> int:
         # What was imported lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        allow_descriptors(order.settings.concurrency)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             summary, signal_number = runner.run(_execute(order, reporter))
     except JobError as exc:
@@ -158,7 +163,8 @@ class Reporter:
         if summary.read:
             for line in summary_lines(summary, self._examples):
                 self._say(line)
-        advice = next_step(summary, self._order.settings.manifest, is_stopped=is_stopped)
+        settings = self._order.settings
+        advice = next_step(summary, settings.manifest, str(settings.output), is_stopped=is_stopped)
         if summary.local_failure is not None or not summary.read:
             say(advice)
         elif advice:

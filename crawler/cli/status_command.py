@@ -12,7 +12,7 @@ from typing import Any
 from fetchd.jobs.exceptions import LedgerError
 from fetchd.jobs.ledger import LedgerReader, RunRecord, State
 
-from ..words import duration, number, octets, printable, rate, reasons
+from ..words import duration, number, octets, printable, quoted, rate, reasons
 from .exit_codes import ExitCode
 from .streams import say
 
@@ -105,7 +105,7 @@ def _advice(standing: Standing, run: RunRecord) -> str:
         return ""
     if run.ended_at is None or summary.get("left") or summary.get("unread") or standing.counts[State.PARTIAL]:
         return "next: the same command again goes on where it ended"
-    return "next: the same command again retries what failed" if standing.counts[State.FAILED] else ""
+    return f"next: fetchd retry {quoted(standing.folder)}" if standing.counts[State.FAILED] else ""
 
 
 def _as_object(standing: Standing) -> dict[str, Any]:

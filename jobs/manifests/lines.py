@@ -59,12 +59,14 @@ class DetailedLine(NamedTuple):
         url: The text that may be a URL, without blanks around it.
         name: Output name; None when none is given.
         extras: All else; None when there is nothing else.
+        path: Path below the output folder that a ledger has for it, taken as it is; None to name it as ever.
     """
 
     number: int
     url: str
     name: str | None
     extras: Extras | None
+    path: str | None = None
 
 
 class BadLine(NamedTuple):

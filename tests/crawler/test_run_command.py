@@ -106,7 +106,7 @@ async def test_what_failed_is_named_by_class_with_an_example_and_the_next_step(t
     assert ran.lines[2].endswith("): status 404 Not Found")
     assert ran.lines[3:] == [
         "1 invalid, such as ftp://h/d (line 4): unknown scheme 'ftp'; expected http or https",
-        "run the same command again to retry what failed",
+        f"to try again what failed: fetchd retry {tmp_path / 'out'}",
     ]
 
 

@@ -43,7 +43,7 @@ def test_a_run_that_is_through_is_told_in_words() -> None:
         "out: 1,500 done, 3 failed, 0 unfinished",
         "failed: 2 connect, 1 http-4xx",
         "run 3 of list.txt, begun 2023-11-14 21:13:20, ended after 10 s",
-        "next: the same command again retries what failed",
+        "next: fetchd retry out",
     ]
 
 

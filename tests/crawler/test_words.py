@@ -164,7 +164,7 @@ def test_a_summary_of_one_item_is_good_english() -> None:
         (
             Summary(read=2, done=1, failed=1, failures={FailureClass.HTTP_4XX: 1}),
             False,
-            "run the same command again to retry what failed",
+            "to try again what failed: fetchd retry 'my files'",
         ),
         (
             Summary(read=2, done=1, failed=1, failures={FailureClass.POLICY: 1}),
@@ -182,11 +182,11 @@ def test_a_summary_of_one_item_is_good_english() -> None:
 )
 def test_there_is_a_next_step_wherever_something_is_left_to_do(summary: Summary, is_stopped: bool, advice: str) -> None:
     """The command to try, or what to mend first."""
-    found = next_step(summary, "list.txt", is_stopped=is_stopped)
+    found = next_step(summary, "list.txt", "my files", is_stopped=is_stopped)
     assert found.startswith(advice)
     assert bool(found) == bool(advice)
 
 
 def test_standard_input_is_called_by_its_name() -> None:
     """Not by its dash."""
-    assert next_step(Summary(), "-", is_stopped=False).startswith("no items in standard input")
+    assert next_step(Summary(), "-", "out", is_stopped=False).startswith("no items in standard input")
