@@ -68,7 +68,7 @@ class Looker:
 
     async def _ask(self, item: Item, standing: Standing) -> Fetched:
         try:
-            fd = self._folder.open_finished(item.path)
+            fd = self._folder.open_finished(standing.place)
         except FileNotFoundError:
             return await self._transfer.attempt(item)
         try:
@@ -94,7 +94,7 @@ class Looker:
         assert standing.digest is not None, "without a digest it is not looked at"
         algorithm, expected = parse_digest(standing.digest)
         try:
-            fd = self._folder.open_finished(item.path)
+            fd = self._folder.open_finished(standing.place)
         except FileNotFoundError:
             return False
         try:

@@ -54,11 +54,13 @@ class Standing(NamedTuple):
         size: Octets, in the ledger and on disk.
         digest: As in ``ledger.Row``.
         etag: As in ``ledger.Row``.
+        place: Where the file is.
     """
 
     size: int
     digest: str | None
     etag: str | None
+    place: str
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class Intake:
     Attributes:
         standing: Items that are done and whose files are to be looked at again, until they are released.
         replaced: The row whose file gives way, by the item that takes its place, until that is released.
+        files: Where the file of an item is, where only a response has told; until that is released.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Intake:
         self._existing = existing
         self.standing: dict[Item, Standing] = {}
         self.replaced: dict[Item, int] = {}
+        self.files: dict[Item, str] = {}
         self._claims: dict[str, Item] = {}  # path -> who has it
         self._rivals: dict[Item, Item] = {}  # from parse to judge: who came too late -> who has the path
         self._refused: dict[tuple[str, str], Item] = {}  # identities that lost their path, until that is recorded
@@ -130,6 +134,8 @@ class Intake:
             self.standing.pop(item, None)
         if self.replaced:
             self.replaced.pop(item, None)
+        if self.files:
+            self.files.pop(item, None)
         if self._claims.get(item.path) is item:
             del self._claims[item.path]
         elif self._refused and self._refused.get(_identity(item)) is item:
@@ -224,10 +230,12 @@ class Intake:
 
     def _judge_known(self, item: Item, entry: LedgerEntry, admitted: Admitted, again: list[Item]) -> None:
         item.row = entry.row
+        if entry.file is not None:
+            self.files[item] = entry.file
         is_finished = entry.state in (State.DONE, State.FINISHING)
         if entry.run == self._run:
             self._skip(item, _DUPLICATE, admitted)
-        elif is_finished and self._size_of(item.path) == entry.size:
+        elif is_finished and self._size_of(entry.file or item.path) == entry.size:
             self._judge_done(item, entry, admitted)
         elif entry.failure_class == FailureClass.POLICY:
             self._judge_new(item, admitted, again)  # what stood in its way may have gone, or stand there still
@@ -241,7 +249,7 @@ class Intake:
             self._skip(item, _DONE, admitted)
             return
         if existing != "replace":
-            self.standing[item] = Standing(entry.size, entry.digest, entry.etag)
+            self.standing[item] = Standing(entry.size, entry.digest, entry.etag, entry.file or item.path)
         admitted.items.append(item)
 
     def _collide(self, item: Item, owner: str, admitted: Admitted, again: list[Item]) -> None:

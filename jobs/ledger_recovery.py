@@ -65,7 +65,7 @@ def recover(ledger: Ledger, folder: Folder, *, survives_power_loss: bool = False
     for row in ledger.finishing():
         rows[_settle(row, folder)].append(row)
     if survives_power_loss:
-        folder.sync_folders(row.path for row in rows[Recovery.RENAME] + rows[Recovery.ADOPT])
+        folder.sync_folders(row.place for row in rows[Recovery.RENAME] + rows[Recovery.ADOPT])
     renamed, adopted, lost = ([row.row for row in rows[decision]] for decision in Recovery)
     if renamed or adopted:
         ledger.commit((), done=renamed + adopted)
@@ -76,10 +76,10 @@ def recover(ledger: Ledger, folder: Folder, *, survives_power_loss: bool = False
 
 def _settle(row: Row, folder: Folder) -> Recovery:
     """Decide on one row, and rename its file if that is the decision and can be done."""
-    decision = recover_decision(folder.part_size(row.path), folder.size(row.path), row.size)
+    decision = recover_decision(folder.part_size(row.path), folder.size(row.place), row.size)
     if decision is Recovery.RENAME:
         try:
-            folder.publish(row.path)
+            folder.publish(row.path, row.place)
         except PolicyError:  # a folder stands where the file must go
             return Recovery.FETCH_AGAIN
     return decision

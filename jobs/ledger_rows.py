@@ -59,6 +59,8 @@ class Row:
         url: As the manifest has it; userinfo is taken off when it is written.
         path: Below the output folder.
         state: Where the item stands.
+        file: Where the file is, when that is not *path*: a name that only the response told.
+        file_before: The same, before this attempt. Not kept.
         derived: Whether *path* is what the folder's template gives for *url*; then it is not stored.
         row: Number in the ledger; 0 until it was written, then given by ``commit``.
         run: The run that last touched it; ``commit`` sets its own.
@@ -99,6 +101,8 @@ class Row:
     digest: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    file: str | None = None
+    file_before: str | None = None
     details: Mapping[str, Any] | None = None
     replaces: int = 0
     line: int = 0
@@ -134,6 +138,11 @@ class Row:
                 raise TypeError(f"a row has no {name}")
             setattr(self, name, value)
 
+    @property
+    def place(self) -> str:
+        """Where the file is, below the output folder."""
+        return self.file or self.path
+
 
 @dataclass(slots=True)
 class Entry:
@@ -151,6 +160,7 @@ class Entry:
         final_url: As in `Row`.
         digest: As in `Row`.
         etag: As in `Row`.
+        file: As in `Row`.
     """
 
     row: int
@@ -164,6 +174,7 @@ class Entry:
     final_url: str | None = None
     digest: str | None = None
     etag: str | None = None
+    file: str | None = None
 
 
 class Collision(NamedTuple):
@@ -225,7 +236,7 @@ def _extra_of(row: Row) -> str | None:
         and row.attempts == 1
         and (row.status is None or row.status == 200)
         and row.method == "GET"
-        and row.final_url is row.validator is row.digest is row.etag is row.last_modified is None
+        and row.final_url is row.validator is row.file is row.digest is row.etag is row.last_modified is None
     ):
         return None
     finished = row.state in _FINISHED
@@ -243,6 +254,7 @@ def _extra_of(row: Row) -> str | None:
         "etag": row.etag,
         "last_modified": row.last_modified,
         "line": None if finished else row.line or None,
+        "file": row.file,
         "item": None if finished else row.details,
     }
     kept = {key: value for key, value in extra.items() if value is not None}
@@ -275,6 +287,7 @@ def load_row(stored: StoredRow, run_started: float, derive: Derive) -> Row:
         last_modified=extra.get("last_modified"),
         line=extra.get("line", 0),
         details=extra.get("item"),
+        file=extra.get("file"),
         started=run_started + started,
         seconds=ms / 1000,
     )
@@ -298,6 +311,7 @@ def entry_of(candidate: Candidate) -> Entry:
         extra.get("final_url"),
         extra.get("digest"),
         extra.get("etag"),
+        extra.get("file"),
     )
 
 

@@ -87,7 +87,7 @@ CREATE TABLE slots(slot INTEGER, item INTEGER, PRIMARY KEY(slot, item)) WITHOUT 
 CREATE INDEX open_items ON items(state) WHERE state <> 1;
 CREATE VIEW report AS SELECT
     items.id, url, coalesce(json_extract(extra, '$.final_url'), url) AS final_url,
-    json_extract(extra, '$.path') AS explicit_path,
+    coalesce(json_extract(extra, '$.file'), json_extract(extra, '$.path')) AS explicit_path,
     CASE state WHEN 0 THEN 'finishing' WHEN 1 THEN 'done' WHEN 2 THEN 'partial' ELSE 'failed' END AS state,
     coalesce(json_extract(extra, '$.status'), CASE WHEN state < 2 THEN 200 END) AS status,
     json_extract(extra, '$.class') AS class, json_extract(extra, '$.message') AS message, size,

@@ -35,6 +35,7 @@ __all__ = [
     "bounded",
     "digits_for",
     "host_folder",
+    "numbered",
     "path_parts",
     "safe_component",
     "safe_path",
@@ -130,6 +131,14 @@ def host_folder(scheme: str, host: str, port: int) -> str:
     if port != {"http": 80, "https": 443}.get(scheme):
         text += f"+{port}"
     return _made_safe(text, text)
+
+
+def numbered(path: str, key: str) -> str:
+    """Return *path* with a suffix before its ending that follows from *key*."""
+    stem, dot, ending = path.rpartition(".")
+    if not dot or "/" in ending or stem.endswith("/") or not stem:
+        stem, dot, ending = path, "", ""
+    return f"{stem}~{digits_for(key)}{dot}{ending}"
 
 
 def _parts_of_name(name: str) -> list[str]:

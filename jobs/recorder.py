@@ -30,6 +30,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from .exceptions import LocalFailureError, PolicyError
 from .ledger import Ledger, Row, State
+from .placing import Placer
 from .sinks import Folder
 
 __all__ = ["Entry", "Recorder"]
@@ -79,19 +80,27 @@ class Recorder:
         on_room: Called in the loop when there is room again after there was none.
         survives_power_loss: Nobody is told that an item is done before it is so after a loss of power too: files,
             folders and ledger (which syncs itself, see ``Ledger.open``) are synced, in this order, batch by batch.
+        placer: Sees to names that only a response told; None when there are none.
 
     Attributes:
         failure: What ended recording (LocalFailureError, LedgerError); None while all is well.
     """
 
     def __init__(
-        self, ledger: Ledger, folder: Folder, on_room: Callable[[], None], *, survives_power_loss: bool = False
+        self,
+        ledger: Ledger,
+        folder: Folder,
+        on_room: Callable[[], None],
+        *,
+        survives_power_loss: bool = False,
+        placer: Placer | None = None,
     ) -> None:
         self._ledger = ledger
         self._folder = folder
         self._on_room = on_room
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="fetchd-recorder")
         self._worker_calls: list[Future[Any]] = []  # the last ones; none before them is under way or queued
+        self._placer = placer
         self._syncs = survives_power_loss
         self._slow_until = math.inf if survives_power_loss else 0.0  # monotonic seconds
         self._pending: list[Entry] = []
@@ -226,6 +235,8 @@ class Recorder:
     def _settle(self, batch: Sequence[Entry]) -> list[PolicyError | None]:
         """Write, commit, rename, in this order: see ``ledger`` for what a kill at each point leaves."""
         problems = [self._write(entry) for entry in batch]
+        if self._placer is not None:
+            self._place(batch, problems, self._placer)
         if self._syncs:
             self._sync_parts(batch, problems)
         for entry, problem in zip(batch, problems, strict=True):
@@ -238,13 +249,21 @@ class Recorder:
                 problems[index] = self._publish(entry)
         if self._syncs and self._renamed:
             self._folder.sync_folders(
-                entry.row.path
+                entry.row.place
                 for entry, problem in zip(batch, problems, strict=True)
                 if problem is None and entry.row.state is State.FINISHING
             )
             self._ledger.commit((), self._renamed)
             self._renamed = []
         return problems
+
+    def _place(self, batch: Sequence[Entry], problems: list[PolicyError | None], placer: Placer) -> None:
+        chosen: set[str] = set()
+        for index, entry in enumerate(batch):
+            if entry.row.state is State.FINISHING and problems[index] is None:
+                problems[index] = placer.place(entry.row, chosen)
+                if problems[index] is not None:
+                    self._remove_part(entry.row.path)
 
     def _sync_parts(self, batch: Sequence[Entry], problems: list[PolicyError | None]) -> None:
         for index, entry in enumerate(batch):
@@ -270,7 +289,7 @@ class Recorder:
 
     def _publish(self, entry: Entry) -> PolicyError | None:
         try:
-            self._folder.publish(entry.row.path)
+            self._folder.publish(entry.row.path, entry.row.file)
         except PolicyError as exc:
             _make_failed(entry.row, exc)
             self._ledger.commit([entry.row])
@@ -291,4 +310,4 @@ def _make_failed(row: Row, problem: PolicyError) -> None:
     row.size = 0
     row.failure_class = "policy"
     row.message = str(problem)
-    row.validator = row.total = None
+    row.validator = row.total = row.file = None

@@ -73,7 +73,7 @@ def record(row: Row, *, redact: bool = False) -> dict[str, Any]:
     return {
         "url": url,
         "final_url": final_url,
-        "path": row.path,
+        "path": row.place,
         "state": row.state.name.lower(),
         "status": row.status,
         "class": row.failure_class or None,

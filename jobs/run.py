@@ -45,6 +45,7 @@ from .ledger import Ledger, Row, State
 from .ledger_recovery import recover
 from .manifests import Batch, ManifestSource, open_manifest
 from .manners import Manners
+from .placing import Placer, file_namer
 from .rates import Rates
 from .recorder import Entry, Recorder
 from .retrying import FailedItems, details_of
@@ -200,7 +201,9 @@ class Run:
         settings = self._settings
         ledger.begin_run(settings.manifest if settings.retry is None else RETRY, time.time())
         syncs = settings.durability == "power"
-        self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs)
+        template = Template.parse(settings.name)
+        placer = Placer(recorder_folder, numbers=settings.on_collision == "number") if template.needs_head else None
+        self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs, placer=placer)
         self._transfer = Transfer(
             session,
             folder,
@@ -209,9 +212,10 @@ class Run:
             self._checks,
             self._manners,
             keeps_validators=self._keeps_validators,
+            name_file=file_namer(template) if template.needs_head else None,
         )
         self._intake = Intake(
-            template=Template.parse(settings.name),
+            template=template,
             existing=settings.existing,
             on_collision=settings.on_collision,
             run=ledger.run,
@@ -426,6 +430,8 @@ class Run:
         row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
         if fetched.digest is not None:
             row.digest = fetched.digest
+        if fetched.file is not None:
+            row.file, row.file_before = fetched.file, self._intake.files.get(item)
         if self._keeps_validators:
             row.etag, row.last_modified = fetched.etag, fetched.last_modified
         if self._intake.replaced:
@@ -434,6 +440,7 @@ class Run:
         def on_recorded(problem: PolicyError | None) -> None:
             item.row = row.row
             self._intake.release(item)
+            item.path = row.place
             if problem is not None:
                 failure = Failure(FailureClass.POLICY, str(problem), fetched.status)
                 self._finish(Outcome(item, Result.FAILED, failure, seconds=row.seconds, status=fetched.status))

@@ -110,7 +110,11 @@ class RunSettings:
             raise SettingsError(f"on_collision is {self.on_collision!r}; expected one of {get_args(OnCollision)}")
         if self.existing not in get_args(Existing):
             raise SettingsError(f"existing is {self.existing!r}; expected one of {get_args(Existing)}")
-        Template.parse(self.name)
+        if Template.parse(self.name).needs_head and self.on_collision not in ("error", "number"):
+            raise SettingsError(
+                f"on_collision is {self.on_collision!r} and {{disposition}} is in the name, which is known too late for"
+                " that; expected error or number"
+            )
         if self.checksum is not None and self.checksum not in ALGORITHMS:
             raise SettingsError(f"checksum is {self.checksum!r}; expected one of {', '.join(ALGORITHMS)}")
         if self.durability not in get_args(Durability):

@@ -72,6 +72,11 @@ def _digest(url: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_MAX_DIGITS // 2).hexdigest()
 
 
+def _provisional(url: str) -> str:
+    """A name that no file has and no other item."""
+    return f"{_digest(url)}~"
+
+
 def _host(asked: _Asked) -> str:
     return host_folder(asked.target.scheme, asked.target.host, asked.target.port)
 
@@ -196,7 +201,11 @@ class Template:
         if not self.needs_head:
             return whole
         # Nobody else's: neither another item's, nor any file's.
-        return f"{whole[: whole.rfind('/') + 1]}{_digest(url)}~"
+        return whole[: whole.rfind("/") + 1] + _provisional(url)
+
+    def is_provisional(self, name: str, url: str) -> bool:
+        """Whether *name* is the last component of the path by which an item is known until its response is here."""
+        return self.needs_head and name == _provisional(url)
 
     def file(
         self, target: Target, url: str, served: str | None, *, row: int = 0, columns: Mapping[str, str] = _NOTHING

@@ -77,7 +77,7 @@ def verify(rows: Iterable[Row], folder: Folder, threads: int) -> Iterator[Verifi
 
 def _begin(row: Row, folder: Folder, pool: ThreadPoolExecutor) -> Verified | tuple[Row, Digest, Future[Digest]]:
     try:
-        fd = folder.open_finished(row.path)
+        fd = folder.open_finished(row.place)
     except FileNotFoundError:
         return Verified(row, Compared.SIZE, FailureClass.DISK, "the file is not there")
     size = os.fstat(fd).st_size
@@ -105,7 +105,7 @@ def _end(found: Verified | tuple[Row, Digest, Future[Digest]], folder: Folder) -
     try:
         seen = future.result()
     except OSError as exc:
-        raise LocalFailureError(folder.root / row.path, exc.errno) from exc
+        raise LocalFailureError(folder.root / row.place, exc.errno) from exc
     if seen == expected:
         return Verified(row, Compared.DIGEST)
     problem = f"{seen[0]} is {seen[1].hex()}; expected {expected[1].hex()}"

@@ -120,14 +120,14 @@ class Folder:
             self._remove_quietly(path)
             raise self.failure(path, exc) from exc
 
-    def publish(self, path: str) -> None:
-        """Give the ``.part`` file of *path* its name. A file that has the name is replaced."""
+    def publish(self, path: str, name: str | None = None) -> None:
+        """Give the ``.part`` file of *path* its name, *name* where that is another path. What has it is replaced."""
         try:
             try:
-                self._rename(path)
+                self._rename(path, name or path)
             except FileNotFoundError:
                 self._forget_folders()  # perhaps ours are no longer the ones that have these names
-                self._rename(path)
+                self._rename(path, name or path)
         except FileNotFoundError as exc:
             raise self.failure(path + PART_SUFFIX, exc) from exc
         except OSError as exc:
@@ -180,6 +180,17 @@ class Folder:
                 return None
             raise error from exc
         return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def is_taken(self, path: str) -> bool:
+        """Whether anything at all has the name *path*."""
+        head, _, name = path.rpartition("/")
+        try:
+            os.lstat(name, dir_fd=self._open_folder(head, make=False))
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            raise self.failure(path, exc) from exc
+        return True
 
     def part_size(self, path: str) -> int | None:
         """Return the octets of the ``.part`` file of *path*, as `size` does."""
@@ -277,9 +288,10 @@ class Folder:
                 raise self.failure(path + PART_SUFFIX, exc) from exc
         raise CollisionError(path + PART_SUFFIX, "another program makes and removes it")
 
-    def _rename(self, path: str) -> None:
+    def _rename(self, path: str, to: str) -> None:
         folder, name = self._locate(path)
-        os.rename(name + PART_SUFFIX, name, src_dir_fd=folder, dst_dir_fd=folder)
+        # All that stands between the slashes is the same: a name is given within the folder.
+        os.rename(name + PART_SUFFIX, to.rpartition("/")[2], src_dir_fd=folder, dst_dir_fd=folder)
 
     def _remove_quietly(self, path: str) -> None:
         """Remove a ``.part`` file after a failure, of which the caller will tell."""

@@ -69,9 +69,9 @@ class WatchedFolder(Folder):
         """See ``Folder``."""
         self.steps.do(f"write {path[2:]}", lambda: super(WatchedFolder, self).write_part(path, data, modified=modified))
 
-    def publish(self, path: str) -> None:
+    def publish(self, path: str, name: str | None = None) -> None:
         """See ``Folder``."""
-        self.steps.do(f"publish {path[2:]}", lambda: super(WatchedFolder, self).publish(path))
+        self.steps.do(f"publish {path[2:]}", lambda: super(WatchedFolder, self).publish(path, name))
 
     def sync_part(self, path: str) -> None:
         """See ``Folder``."""

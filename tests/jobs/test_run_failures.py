@@ -291,8 +291,8 @@ def troubled(trouble: Trouble) -> tuple[type[Folder], type[Ledger]]:
         def write_part(self, path: str, data: bytes, *, modified: float | None = None) -> None:
             elsewhere.do(lambda: super(TroubledFolder, self).write_part(path, data, modified=modified))
 
-        def publish(self, path: str) -> None:
-            elsewhere.do(lambda: super(TroubledFolder, self).publish(path))
+        def publish(self, path: str, name: str | None = None) -> None:
+            elsewhere.do(lambda: super(TroubledFolder, self).publish(path, name))
 
         def size(self, path: str) -> int | None:
             return elsewhere.do(lambda: super(TroubledFolder, self).size(path))

@@ -12,7 +12,11 @@ import pytest
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.existing import conditions
 from fetchd.jobs.intake import Standing
-from fetchd.jobs.ledger import LedgerReader, State
+from fetchd.jobs.ledger import Ledger, LedgerReader, Row, State
+from fetchd.jobs.ledger_recovery import recover
+from fetchd.jobs.settings import RunSettings
+from fetchd.jobs.sinks import Folder
+from fetchd.jobs.templates import derive_by
 from tests.support.raw_server import RawConnection, Request, response
 from tests.support.runs import files_below, prepare, rows_of, run_lines
 from tests.support.sites import Site
@@ -112,6 +116,90 @@ async def test_links_that_are_planted_in_the_tree_lead_nowhere(tmp_path: Path) -
     assert os.listdir(outside) == ["file"]
     assert (outside / "file").read_bytes() == b"precious"
     assert not (out / "d" / "other").is_symlink()
+
+
+# Names that the response tells
+
+
+def served(name: str, content: bytes) -> bytes:
+    """A reply with a name of its own."""
+    return response(200, content, [("Content-Disposition", f'attachment; filename="{name}"')])
+
+
+BY_RESPONSE = "{dir}/{disposition}"
+
+
+async def test_a_file_has_the_name_that_its_response_gives(tmp_path: Path) -> None:
+    """And the basename of the URL without one. It is found again, verified, reported and asked for under that name."""
+    site = Site({"/d/get?id=1": served("report 1.pdf", OLD), "/d/plain.txt": response(200, NEW), "/e/2": response(404)})
+    async with site.serve() as server:
+        lines = [server.url(target) for target in site.pages]
+        ran = await run_lines(tmp_path, lines, name=BY_RESPONSE, checksum="md5", retries=0)
+        assert ran.results == {1: "done", 2: "done", 3: "failed: http-4xx"}
+        assert {outcome.item.path for outcome in ran.outcomes} >= {"d/report 1.pdf", "d/plain.txt"}
+        assert places(tmp_path) == {"d/report 1.pdf": OLD, "d/plain.txt": NEW}
+        for existing, end in (("keep", "done"), ("verify", "kept")):
+            ran = await run_lines(tmp_path, lines[:2], name=BY_RESPONSE, existing=existing)
+            assert ran.results == {1: f"skipped: {end}", 2: f"skipped: {end}"}
+        (tmp_path / "out/d/report 1.pdf").write_bytes(b"changed")
+        ran = await run_lines(tmp_path, lines[:2], name=BY_RESPONSE)
+        assert ran.results == {1: "done", 2: "skipped: done"}
+    assert places(tmp_path) == {"d/report 1.pdf": OLD, "d/plain.txt": NEW}
+    assert site.asked == {"/d/get?id=1": 2, "/d/plain.txt": 1, "/e/2": 1}
+    with LedgerReader.open_readonly(tmp_path / "out") as reader:
+        assert [row.place for row in reader.iterate(State.DONE)] == ["d/report 1.pdf", "d/plain.txt"]
+
+
+async def test_two_responses_with_one_name_collide(tmp_path: Path) -> None:
+    """In one batch or in two; so does a file that was there before. Numbers are the items' own."""
+    pages = {f"/d/get?id={number}": served("same.txt", str(number).encode()) for number in range(3)}
+    async with Site(pages).serve() as server:
+        lines = [server.url(target) for target in pages]
+        (tmp_path / "out" / "d").mkdir(parents=True)
+        (tmp_path / "out" / "d" / "same.txt").write_bytes(b"a stranger's")
+        ran = await run_lines(tmp_path, lines[:1], name=BY_RESPONSE)
+        assert ran.results == {1: "failed: policy"}
+        assert places(tmp_path) == {"d/same.txt": b"a stranger's"}
+        for _ in range(2):
+            ran = await run_lines(tmp_path, lines, name=BY_RESPONSE, on_collision="number")
+        assert ran.results == dict.fromkeys((1, 2, 3), "skipped: done")
+    assert sorted(places(tmp_path).values()) == [b"0", b"1", b"2", b"a stranger's"]
+    assert all(path.startswith("d/same") and path.endswith(".txt") for path in places(tmp_path))
+
+
+async def test_a_servers_name_opens_no_folder(tmp_path: Path) -> None:
+    """Whatever it says."""
+    names = ["../../x", "/etc/y", "..", "z.part", "link/w"]
+    pages = {f"/d/{number}": served(name, b"x") for number, name in enumerate(names)}
+    async with Site(pages).serve() as server:
+        ran = await run_lines(tmp_path, [server.url(target) for target in pages], name=BY_RESPONSE)
+    assert set(ran.results.values()) == {"done"}
+    found = sorted(path.partition("@")[0] for path in places(tmp_path))
+    assert found == ["d/2", "d/w", "d/x", "d/y", "d/z.part"]
+
+
+async def test_what_was_about_to_get_its_name_gets_it_after_a_kill(tmp_path: Path) -> None:
+    """The row has the name; before the rename and after it."""
+    folder = tmp_path / "out" / "d"
+    folder.mkdir(parents=True)
+    with Ledger.open(tmp_path / "out", template=BY_RESPONSE, derive=derive_by(BY_RESPONSE)) as ledger:
+        ledger.begin_run("list.txt", 1000.0)
+        urls = ["http://h/d/1", "http://h/d/2"]
+        rows = [Row(url, derive_by(BY_RESPONSE)(url), State.FINISHING, size=1, file=f"d/f{url[-1]}") for url in urls]
+        ledger.commit(rows)
+        (tmp_path / "out" / f"{rows[0].path}.part").write_bytes(b"1")
+        (folder / "f2").write_bytes(b"2")
+        with Folder(tmp_path / "out") as files:
+            assert recover(ledger, files) == (1, 1, 0)
+        assert ledger.counts()[State.DONE] == 2
+    assert places(tmp_path) == {"d/f1": b"1", "d/f2": b"2"}
+
+
+@pytest.mark.parametrize("on_collision", ["skip", "replace"])
+def test_what_would_have_to_be_known_earlier_is_refused(on_collision: Any) -> None:
+    """Whether a name is taken is known when the content is here."""
+    with pytest.raises(SettingsError, match="expected error or number"):
+        RunSettings(manifest="-", name=BY_RESPONSE, on_collision=on_collision)
 
 
 # What is there
@@ -232,5 +320,5 @@ async def test_a_failure_of_an_update_is_tried_again_with_its_condition(tmp_path
 
 def test_the_conditions_of_an_update() -> None:
     """A weak ETag will do: nothing is joined."""
-    assert conditions(Standing(1, None, None), 1_767_225_600.9) == {"If-Modified-Since": MODIFIED[1]}
-    assert conditions(Standing(1, None, 'W/"1"'), 0.0)["If-None-Match"] == 'W/"1"'
+    assert conditions(Standing(1, None, None, "h/x"), 1_767_225_600.9) == {"If-Modified-Since": MODIFIED[1]}
+    assert conditions(Standing(1, None, 'W/"1"', "h/x"), 0.0)["If-None-Match"] == 'W/"1"'
