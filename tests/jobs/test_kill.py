@@ -72,7 +72,7 @@ def files(seed: int, small: int = 60) -> list[File]:
     sizes = (0, 1, 1000, KIB, 20_000, 64 * KIB, 64 * KIB + 1, 300_000)
     manners = (Manner.LENGTH, Manner.LENGTH, Manner.LENGTH, Manner.CHUNKED, Manner.TO_EOF)
     table = [File(f"small/{n % 7}/{n}.bin", rng.choice(sizes), rng.choice(manners)) for n in range(small)]
-    table += [File(f"paced/{n}.bin", 3 * MIB + n, Manner.PACED, 6 * MIB) for n in range(3)]
+    table += [File(f"paced/{n}.bin", 3 * MIB + n, Manner.PACED, 2 * MIB) for n in range(3)]
     table += [File("large.bin", 5 * MIB), File("dropped.bin", 2 * MIB, Manner.DROPPED)]
     table += [File("chunked.bin", 3 * MIB, Manner.CHUNKED), File("missing.bin", 0, Manner.MISSING)]
     rng.shuffle(table)
