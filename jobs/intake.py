@@ -87,6 +87,8 @@ class Intake:
         run: Number of this run in the ledger: its entries are duplicates, earlier ones done or unfinished.
         size_of: Looks at a finished file.
         part_size_of: Looks at a ``.part`` file.
+        was_in_this_boot: Whether the machine has not been started since a run began: what was written before, and
+            synced by nobody, is not gone on with.
         template: By which items are named that the manifest does not name.
         existing: What happens to an item that is done.
         is_fresh: The folder held no file when the run began: nothing needs to be looked for that we did not write.
@@ -105,6 +107,7 @@ class Intake:
         size_of: SizeOf,
         part_size_of: SizeOf,
         is_fresh: bool,
+        was_in_this_boot: Callable[[int], bool] = lambda _: True,
         template: Template = _BY_DEFAULT,
         existing: Existing = "keep",
     ) -> None:
@@ -113,6 +116,7 @@ class Intake:
         self._size_of = size_of
         self._part_size_of = part_size_of
         self._is_fresh = is_fresh
+        self._was_in_this_boot = was_in_this_boot
         self._template = None if template.text == DEFAULT else template
         self._existing = existing
         self.standing: dict[Item, Standing] = {}
@@ -280,7 +284,7 @@ class Intake:
         if entry.validator is None:
             return None
         offset = self._part_size_of(item.path) or 0
-        if entry.total is not None and offset > entry.total:
+        if (entry.total is not None and offset > entry.total) or not self._was_in_this_boot(entry.run):
             offset = 0
         return ResumePoint(offset, entry.validator, entry.total, entry.final_url or item.shown_url)
 

@@ -56,6 +56,7 @@ from .ledger_schema import (
     LEDGER_NAME,
     Slots,
     State,
+    boot_id,
     connect,
     ledger_errors,
     prepare,
@@ -103,6 +104,7 @@ class Ledger(LedgerReader):
             self._next: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM items").fetchone()[0]
         self.run = 0  # begin_run sets it
         self._run_started = 0.0
+        self._of_this_boot: frozenset[int] = frozenset()  # begin_run sets it
 
     @classmethod
     def open(cls, folder: Path, *, template: str, derive: Derive, survives_power_loss: bool = False) -> Ledger:
@@ -142,10 +144,13 @@ class Ledger(LedgerReader):
 
     def begin_run(self, manifest: str, now: float) -> int:
         """Record that a run begins and return its number; *now* in seconds since 1970. Call it first."""
+        boot = boot_id()
         with ledger_errors(self.path):
             cursor = self._connection.execute(
-                "INSERT INTO runs(started_at, manifest) VALUES (?, ?)", (now, stored_url(manifest))
+                "INSERT INTO runs(started_at, manifest, boot) VALUES (?, ?, ?)", (now, stored_url(manifest), boot)
             )
+            of_this_boot = "SELECT id FROM runs WHERE ? IS NULL OR boot IS NULL OR boot = ?"
+            self._of_this_boot = frozenset(run for (run,) in self._connection.execute(of_this_boot, (boot, boot)))
         self.run = cursor.lastrowid or 0
         self._run_started = self._run_starts[self.run] = now
         return self.run
@@ -156,6 +161,14 @@ class Ledger(LedgerReader):
             self._connection.execute(
                 "UPDATE runs SET ended_at = ?, summary = ? WHERE id = ?", (now, json.dumps(summary), self.run)
             )
+
+    def was_in_this_boot(self, run: int) -> bool:
+        """Whether the machine has not been started since *run* began; True too where that cannot be told.
+
+        What a run wrote and did not sync may be missing after a start, though sizes say that it is there. It asks
+        nothing of the file: any thread may call it.
+        """
+        return run in self._of_this_boot
 
     def next_row(self) -> int:
         """Return a number for a row that is to be written; it is nobody else's.

@@ -8,7 +8,8 @@ on (write-ahead log); the view ``report`` shows the rows with names and times sp
 
     meta(key, value)     ``template`` the paths follow, ``salt`` of the slots
     runs(id, started_at, ended_at, manifest,             times in seconds since 1970
-         summary, progress)                              JSON: how it ended, and where it stood last
+         summary, progress,                              JSON: how it ended, and where it stood last
+         boot)                                           which start of the machine it ran in, NULL where unknown
     items(id,            row number, in the order in which items were first recorded
           url,           as the manifest has it, without userinfo
           state,         0 finishing, 1 done, 2 partial, 3 failed (`State`)
@@ -51,6 +52,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Slots",
     "State",
+    "boot_id",
     "connect",
     "connect_readonly",
     "ledger_errors",
@@ -80,7 +82,7 @@ _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE runs(id INTEGER PRIMARY KEY, started_at REAL, ended_at REAL, manifest TEXT, summary TEXT,
-                  progress TEXT);
+                  progress TEXT, boot TEXT);
 CREATE TABLE items(id INTEGER PRIMARY KEY, url TEXT, state INTEGER, run INTEGER, size INTEGER,
                    started INTEGER, ms INTEGER, extra TEXT);
 CREATE TABLE slots(slot INTEGER, item INTEGER, PRIMARY KEY(slot, item)) WITHOUT ROWID;
@@ -100,6 +102,14 @@ CREATE VIEW report AS SELECT
 PRAGMA user_version = {SCHEMA_VERSION};
 PRAGMA application_id = {_APPLICATION_ID};
 """
+
+
+def boot_id() -> str | None:
+    """Return what tells this start of the machine from others; None where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
 
 
 class State(IntEnum):

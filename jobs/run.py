@@ -215,6 +215,7 @@ class Run:
             name_file=file_namer(template) if template.needs_head else None,
         )
         self._intake = Intake(
+            was_in_this_boot=ledger.was_in_this_boot,
             template=template,
             existing=settings.existing,
             on_collision=settings.on_collision,

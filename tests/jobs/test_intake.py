@@ -175,6 +175,23 @@ def test_a_body_goes_on_where_its_octets_end(
     assert item.resume == point
 
 
+def test_what_was_written_before_the_machine_was_started_is_not_gone_on_with() -> None:
+    """Its size says nothing of what is on the medium; the validator must go all the same."""
+    known = Entry(7, State.PARTIAL, EARLIER, 0, validator='"v"', total=10, final_url="http://g/")
+    intake = Intake(
+        on_collision="error",
+        run=RUN,
+        size_of=lambda _: None,
+        part_size_of=lambda _: 5,
+        is_fresh=False,
+        was_in_this_boot=lambda run: run != EARLIER,
+    )
+    admitted = Admitted()
+    items = intake.parse([Line(1, "http://h/x")], admitted)
+    intake.judge(items, [known], admitted)
+    assert admitted.items[0].resume == ResumePoint(0, '"v"', 10, "http://g/")
+
+
 def test_a_finished_body_that_is_gone_is_fetched_whole() -> None:
     """Whatever lies beside it."""
     known = Entry(7, State.DONE, EARLIER, 10, validator='"v"', total=10)

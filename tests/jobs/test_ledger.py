@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fetchd.jobs import ledger as ledger_module
 from fetchd.jobs.exceptions import (
     JobError,
     LedgerError,
@@ -20,6 +21,7 @@ from fetchd.jobs.exceptions import (
     SettingsError,
 )
 from fetchd.jobs.ledger import Collision, Entry, Ledger, LedgerReader, Row, State
+from fetchd.jobs.ledger_schema import boot_id
 from tests.support.local_failures import largest_file, unprivileged
 from tests.support.open_fds import open_fds
 
@@ -139,7 +141,20 @@ def test_a_run_is_recorded_from_its_beginning_to_its_end(tmp_path: Path) -> None
         ledger.end_run(1010.0, {"done": 3})
     with open_ledger(tmp_path) as ledger:
         runs = ledger._connection.execute("SELECT * FROM runs").fetchall()
-    assert runs == [(1, 1000.0, 1010.0, "list.txt", '{"done": 3}', None), (2, 1000.0, None, "list.txt", None, None)]
+    boot = boot_id()
+    assert runs == [
+        (1, 1000.0, 1010.0, "list.txt", '{"done": 3}', None, boot),
+        (2, 1000.0, None, "list.txt", None, None, boot),
+    ]
+
+
+def test_a_run_knows_which_runs_the_machine_was_started_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system does not tell is taken for one start."""
+    for boot in ("one", "two", "two", None):
+        monkeypatch.setattr(ledger_module, "boot_id", lambda boot=boot: boot)
+        with open_ledger(tmp_path) as ledger:
+            known = [ledger.was_in_this_boot(run) for run in range(1, ledger.run + 1)]
+        assert known == {1: [True], 2: [False, True], 3: [False, True, True], 4: [True] * 4}[ledger.run]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 255, 256, 257, 700])
