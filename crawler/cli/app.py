@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +18,9 @@ from . import declarations as given
 from . import network_declarations as way
 from .exit_codes import ExitCode
 from .plain import PlainCommand, PlainGroup
+
+if TYPE_CHECKING:
+    from .options import RawRun
 
 __all__ = ["app", "main"]
 
@@ -80,8 +83,7 @@ def fetchd(
 
 
 # Typer reads the options off the signatures, so they are as long as the list of options.
-@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
-def run(
+def _raw_run(
     manifest: given.Manifest,
     output: given.OutputFolder = None,
     concurrency: given.Concurrency = None,
@@ -127,7 +129,75 @@ def run(
     no_progress: given.NoProgress = False,
     quiet: given.Quiet = False,
     verbose: given.Verbose = False,
-) -> int:
+) -> RawRun:
+    """Return the options of a run as they were typed."""
+    from .limit_options import RawLimits
+    from .network_options import RawWay
+    from .options import RawRun
+
+    return RawRun(
+        manifest=manifest,
+        output=output,
+        concurrency=concurrency,
+        per_host=per_host,
+        profile=profile,
+        name=name,
+        limits=RawLimits(
+            rate=rate,
+            per_host_rate=per_host_rate,
+            max_failures=max_failures,
+            max_total_bytes=max_total_bytes,
+            max_time=max_time,
+        ),
+        on_collision=on_collision,
+        existing=existing,
+        report=report,
+        checksum=checksum,
+        checksums=checksums,
+        durability=durability,
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        idle_timeout=idle_timeout,
+        retries=retries,
+        max_bytes=max_bytes,
+        header=tuple(header or ()),
+        user_agent=user_agent,
+        unix_socket=unix_socket,
+        cacert=cacert,
+        insecure=insecure,
+        way=RawWay(
+            proxy=proxy,
+            max_redirects=max_redirects,
+            ipv4=ipv4,
+            ipv6=ipv6,
+            resolve=tuple(resolve or ()),
+            interface=interface,
+            cert=cert,
+            key=key,
+            pin=pin,
+            auth=auth,
+            netrc=netrc,
+            cookies=cookies,
+            save_cookies=save_cookies,
+            low_speed=low_speed,
+        ),
+        json=json,
+        no_progress=no_progress,
+        quiet=quiet,
+        verbose=verbose,
+    )
+
+
+def _with_options_of(command: Callable[..., int], but: tuple[str, ...] = ()) -> None:
+    """Have *command*, which takes any options, take those of a run but for some: Typer reads the signature."""
+    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "options"]
+    options = inspect.signature(_raw_run, locals={"RawRun": object}, eval_str=True).parameters.values()
+    others = [each for each in options if each.name not in but]
+    command.__signature__ = inspect.Signature([*own, *others])  # type: ignore[attr-defined]
+    app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))(command)
+
+
+def run(**options: Any) -> int:
     """Download every item of a manifest.
 
     Run it again on the same folder to go on: what is done is skipped, what broke off is resumed, what failed is
@@ -137,64 +207,12 @@ def run(
     Example:  fetchd run urls.txt -o files
               grep pdf$ urls.txt | fetchd run - --profile lan -j 16
     """
-    from .limit_options import RawLimits
-    from .network_options import RawWay
-    from .options import RawRun
     from .run_command import run_manifest
 
-    return run_manifest(
-        RawRun(
-            manifest=manifest,
-            output=output,
-            concurrency=concurrency,
-            per_host=per_host,
-            profile=profile,
-            name=name,
-            limits=RawLimits(
-                rate=rate,
-                per_host_rate=per_host_rate,
-                max_failures=max_failures,
-                max_total_bytes=max_total_bytes,
-                max_time=max_time,
-            ),
-            on_collision=on_collision,
-            existing=existing,
-            report=report,
-            checksum=checksum,
-            checksums=checksums,
-            durability=durability,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            idle_timeout=idle_timeout,
-            retries=retries,
-            max_bytes=max_bytes,
-            header=tuple(header or ()),
-            user_agent=user_agent,
-            unix_socket=unix_socket,
-            cacert=cacert,
-            insecure=insecure,
-            way=RawWay(
-                proxy=proxy,
-                max_redirects=max_redirects,
-                ipv4=ipv4,
-                ipv6=ipv6,
-                resolve=tuple(resolve or ()),
-                interface=interface,
-                cert=cert,
-                key=key,
-                pin=pin,
-                auth=auth,
-                netrc=netrc,
-                cookies=cookies,
-                save_cookies=save_cookies,
-                low_speed=low_speed,
-            ),
-            json=json,
-            no_progress=no_progress,
-            quiet=quiet,
-            verbose=verbose,
-        )
-    )
+    return run_manifest(_raw_run(**options))
+
+
+_with_options_of(run)
 
 
 # What a run over what failed has from its folder.
@@ -210,23 +228,12 @@ def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -
     \b
     Example:  fetchd retry files --class http-5xx --class timeout-idle --retries 10
     """
-    from .options import RawRun
     from .retry_command import retry_folder
 
-    known: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    known["header"] = tuple(known.get("header", ()))
-    return retry_folder(RawRun(manifest="-", output=folder, **known), tuple(classes or ()))
+    return retry_folder(_raw_run(manifest="-", output=folder, **options), tuple(classes or ()))
 
 
-def _with_options_of(command: Callable[..., int], source: Callable[..., int], but: tuple[str, ...]) -> None:
-    """Have *command*, which takes any option, take those of *source* but for some: Typer reads the signature."""
-    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "options"]
-    others = [each for each in inspect.signature(source, eval_str=True).parameters.values() if each.name not in but]
-    command.__signature__ = inspect.Signature([*own, *others])  # type: ignore[attr-defined]
-
-
-_with_options_of(retry, run, _NOT_OF_RETRY)
-app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))(retry)
+_with_options_of(retry, _NOT_OF_RETRY)
 
 
 @app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
