@@ -252,14 +252,15 @@ class Connection:
     async def settle(self, exchange: Exchange) -> None:
         """See to a request that is still being sent now that its response head, or its failure, is there.
 
-        Sending stops when nobody wants the rest: the exchange is over, or the status says that the request was not
-        what the server wanted (300 and above, as in Go's net/http). Else it goes on, for the server may answer as it
+        Sending stops when nobody wants the rest: the exchange is over, the status says that the request was not
+        what the server wanted (300 and above, as in Go's net/http), or the content was to wait until the server wants
+        it, and it has answered without (RFC 9110 section 10.1.1). Else it goes on, for the server may answer as it
         reads and read as it is read from, and stops with the exchange (RFC 9112 section 9.5).
         """
         upload = exchange.upload
         assert upload is not None, "called for a request that is being sent"
         if not exchange.is_over:
-            if exchange.status < 300:
+            if not _is_unwanted(exchange):
                 return
             upload.cancel()
         await asyncio.wait((upload,))
@@ -277,7 +278,7 @@ class Connection:
             self._write_failed(exchange, cause)
         except asyncio.CancelledError:
             # Ours comes when the exchange is over or refused. Else what the source waited for was cancelled.
-            if exchange.message is None or exchange.status < 300:
+            if exchange.message is None or not _is_unwanted(exchange):
                 exchange.upload = None
                 exchange.fail(ClientPayloadError("the source of the request body was cancelled"))
             raise
@@ -539,6 +540,12 @@ class Connection:
             self._broken(exchange, self._write_error)
         else:
             exchange.fail(self._phase(self._bound))
+
+
+def _is_unwanted(exchange: Exchange) -> bool:
+    """Whether the response that is there means that the rest of the request is not to be sent; see ``settle``."""
+    continued = exchange.continued
+    return exchange.status >= 300 or (continued is not None and not continued.is_set())
 
 
 def _check_length(sent: int, length: int) -> None:

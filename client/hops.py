@@ -196,8 +196,7 @@ class Hops:
             response.history = tuple(self._history)
             response._request_head = self._head
             response._resolve_charset = session._resolve_charset
-            if exchange.message is not None and exchange.message.sets_cookies:
-                session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
+            self._keep_cookies(response)
             redirect = self._decide(response)
             if redirect is None:
                 if self._options.get("raise_for_status", session._raise_for_status):
@@ -284,7 +283,11 @@ class Hops:
             answered = self._answer(exchange, parties, content, given)
             if answered is None:
                 return exchange
-            await ClientResponse(exchange, self._url).release()
+            challenge = ClientResponse(exchange, self._url)
+            await challenge.release()
+            if challenge.status == 401:  # a 407 is the proxy's, which sets no cookies of the origin
+                self._keep_cookies(challenge)
+                self._add_cookies(fields)
             field, credentials = answered
             fields[field] = check_value(field, credentials)
             given.add(field)
@@ -345,11 +348,18 @@ class Hops:
         if jar:
             from yarl import URL
 
-            if stored := jar.cookie_header(URL(self._url, encoded=True)):
-                pairs.insert(0, stored)
+            stored = jar.cookie_header(URL(self._url, encoded=True)).split("; ")
+            # What the request gives itself takes the place of what is known: of two, servers take now this, now that.
+            pairs[:0] = [pair for pair in stored if pair and pair.partition("=")[0] not in self._cookies]
         if pairs:
-            given = fields.popall("Cookie", ())
+            fields.popall("Cookie", None)
+            given = self._fields.getall("Cookie", ())
             fields["Cookie"] = check_value("Cookie", "; ".join([*given, *pairs]))
+
+    def _keep_cookies(self, response: ClientResponse) -> None:
+        message = response._exchange.message
+        if message is not None and message.sets_cookies:
+            self._session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
 
     def _decide(self, response: ClientResponse) -> Redirect | None:
         if response.status not in REDIRECT_STATUSES or not self._plan.follows:

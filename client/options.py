@@ -25,7 +25,8 @@ class RequestOptions(TypedDict, total=False):
     Attributes:
         params: Query, appended to what the URL has.
         headers: Fields on top of the session's; a name given here replaces the session's.
-        cookies: Names and values sent with this request only, redirections within its origin included.
+        cookies: Names and values sent with this request only, redirections within its origin included; in place of
+            those that session and jar know by the same names.
         data: Body: octets, text, a form, a file object, an asynchronous iterable, a ``StreamReader``.
         json: Body: this value as JSON; not together with ``data``.
         compress: Whether the body is sent with a content coding, streamed: ``"gzip"``, ``"deflate"``, which True stands

@@ -168,6 +168,22 @@ async def test_digest_answers_once_and_then_at_once() -> None:
         assert server.accepted == 1
 
 
+async def test_cookies_of_a_challenge_go_with_its_answer() -> None:
+    """The nonce may belong to a session that the cookie names; one set by hand is sent once all the same."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            known = nonce_of(asked) == "n1"
+            await conn.send(response() if known else response(401, b"", [challenge("n1"), ("Set-Cookie", "id=7")]))
+
+    async with raw_server(script) as server, ClientSession(auth=DigestAuth("me", "secret")) as session:
+        async with session.get(server.url(), cookies={"once": "1"}, headers={"Cookie": "hand=2"}) as reply:
+            assert reply.status == 200
+        sent = [asked.fields.getall("Cookie") for asked in server.requests]
+        assert sent == [["hand=2; once=1"], ["hand=2; id=7; once=1"]]
+        assert [cookie.name for cookie in session.cookie_jar] == ["id"]
+
+
 async def test_a_stale_nonce_is_answered_with_the_new_one() -> None:
     """RFC 7616 section 3.3."""
     fields = {"n1": challenge("n1"), "n2": challenge("n2", ", stale=true")}

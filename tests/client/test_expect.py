@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -107,6 +108,33 @@ async def test_a_final_response_means_that_the_content_is_not_sent(data: Any, se
         assert session.connector.open_count == 0
         await server.until(lambda: server.open_connections == 0)
     assert rest == b""
+
+
+@bodies
+async def test_so_does_a_success_whose_content_is_still_to_come(
+    data: Any, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server has answered without it does not want, however long the answer takes."""
+    monkeypatch.setattr(connection, "CONTINUE_S", 0.02)
+    rest = b"?"
+
+    async def content_with(conn: RawConnection) -> None:
+        nonlocal rest
+        await conn.read_request(body=False)
+        await conn.send(response(200, b"known")[:-2])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                rest = await conn.receive()
+        await conn.send(b"wn")
+        with contextlib.suppress(ConnectionError):
+            rest += await conn.read_eof()
+
+    async with raw_server(content_with) as server, ClientSession() as session:
+        async with session.put(server.url(), data=data() if callable(data) else data, expect100=True) as reply:
+            assert (reply.status, await reply.read()) == (200, b"known")
+        assert session.connector.open_count == 0
+        await server.until(lambda: server.open_connections == 0)
+    assert rest == b"?"
 
 
 @bodies

@@ -610,6 +610,24 @@ async def test_cookies_are_given_to_a_session_or_to_a_request() -> None:
         assert (await last_request(session, server)).fields["Cookie"] == "all=1"
 
 
+async def test_a_cookie_of_a_request_takes_the_place_of_one_that_is_known() -> None:
+    """Of the session's, of the jar's, and of one that a redirection sets; for that request alone."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            sets = [("Set-Cookie", "a=hop"), ("Set-Cookie", "b=hop")]
+            leads = asked.target == "/leads"
+            await conn.send(response(302, fields=[*sets, ("Location", "/there")]) if leads else response())
+
+    async with raw_server(script) as server, ClientSession(cookies={"a": "all", "c": "all"}) as session:
+        async with session.get(server.url("/leads"), cookies={"a": "once"}):
+            pass
+        async with session.get(server.url("/")):
+            pass
+        sent = [asked.fields.getall("Cookie") for asked in server.requests]
+    assert sent == [["c=all; a=once"], ["c=all; b=hop; a=once"], ["a=all; c=all; a=hop; b=hop"]]
+
+
 async def test_a_jar_may_be_shared() -> None:
     """By two sessions."""
     jar = CookieJar()
