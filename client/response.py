@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
@@ -28,6 +28,7 @@ from .mediatypes import charset_of, codec_for, media_type_of
 from .redirects import resolve_reference
 from .saving import FileWriter, move_rest
 from .streams import StreamReader
+from .targets import ObjectWriter, Writable, has_descriptor, open_target
 from .urls import without_userinfo
 
 if TYPE_CHECKING:
@@ -419,7 +420,7 @@ class ClientResponse:
         seen = self.content_type
         return seen == expected or (expected == "application/json" and seen.endswith("+json"))
 
-    async def save(self, target: str | os.PathLike[str] | int | IO[bytes], *, offset: int | None = None) -> int:
+    async def save(self, target: str | os.PathLike[str] | int | Writable, *, offset: int | None = None) -> int:
         """Write the content to a file by the cheapest way there is, and give the number of octets written.
 
         Identity content of known length never passes through Python (``splice(2)`` on plain sockets), and larger ones
@@ -427,7 +428,9 @@ class ClientResponse:
 
         Args:
             target: A path, which is created or cut to *offset*; or a descriptor or file object open for writing, which
-                is neither cut nor closed.
+                is neither cut nor closed. An object that is more than a file of the system (``gzip.open``,
+                ``io.BytesIO``, aiofiles) is given the octets by its ``write``, in a worker thread. The path of a pipe
+                waits for a reader.
             offset: Where in the file to begin. None, the default, is 0 for a path and the current position else.
 
         Raises:
@@ -439,43 +442,42 @@ class ClientResponse:
             if isinstance(target, (str, os.PathLike)):
                 return await self._save_to_path(target, offset or 0)
             if not isinstance(target, int):
+                if not has_descriptor(target):
+                    return await self._save(await ObjectWriter.at(target, offset))
                 target.flush()
                 target = target.fileno()
             if offset is not None:
                 os.lseek(target, offset, os.SEEK_SET)
-            return await self._save(target)
+            return await self._save(FileWriter(target))
         except BaseException:
             self._exchange.abandon()
             self._exchange.keep_twin_of_failure()
             raise
 
     async def _save_to_path(self, path: str | os.PathLike[str], offset: int) -> int:
-        cut = 0 if offset else os.O_TRUNC  # which, other than ftruncate, does for devices as well
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | cut, 0o666)
+        fd = await open_target(path, cut=not offset)
         try:
             if offset:
                 os.ftruncate(fd, offset)
                 os.lseek(fd, offset, os.SEEK_SET)
-            return await self._save(fd)
+            return await self._save(FileWriter(fd))
         finally:
             os.close(fd)
 
-    async def _save(self, fd: int) -> int:
+    async def _save(self, writer: FileWriter | ObjectWriter) -> int:
         exchange, buffer = self._exchange, self._exchange.body
         message = exchange.message
         assert message is not None, "a response has a head"
-        writer = FileWriter(fd)
         # While the request is still being sent the loop has the channel: TLS takes no two threads at once.
-        is_direct = (
-            message.framing is Framing.LENGTH and not exchange.is_decoded and exchange.is_sent and writer.is_regular
-        )
+        fd = writer.regular_fd
+        is_direct = message.framing is Framing.LENGTH and not exchange.is_decoded and exchange.is_sent
         written = 0
         while True:
             while data := buffer.take_all():
                 await writer.write(data)
                 written += len(data)
             connection = exchange.transport
-            if is_direct and isinstance(connection, Connection) and not connection.is_tapped:
+            if fd is not None and is_direct and isinstance(connection, Connection) and not connection.is_tapped:
                 written += exchange.take_over()
                 await move_rest(exchange, connection, fd)
                 return written

@@ -130,13 +130,13 @@ class FileWriter:
     """Writes what comes through the reader to an open file, without keeping the loop from its other work.
 
     Attributes:
-        is_regular: Whether it is a regular file, which takes all octets in a moment, or fails.
+        regular_fd: The descriptor of a regular file, which takes all octets in a moment, or fails; None for all else.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._written = 0
-        self.is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        self.regular_fd = fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
 
     async def write(self, data: bytes) -> None:
         """Write all of *data*.
@@ -144,7 +144,7 @@ class FileWriter:
         Raises:
             OSError: The file cannot take it.
         """
-        if not self.is_regular:
+        if self.regular_fd is None:
             await _write_when_ready(self._fd, data)
         elif self._written + len(data) <= INLINE_SAVE_BYTES:
             write_all(self._fd, data)

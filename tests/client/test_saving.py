@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import struct
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -247,6 +248,62 @@ async def test_a_file_opened_for_appending_is_appended_to(reply: ClientResponse,
     assert path.read_bytes() == b"old " + NEW
 
 
+async def test_an_object_that_does_more_than_a_file_is_written_by_its_own_method(
+    reply: ClientResponse, tmp_path: Path
+) -> None:
+    """Octets under a compressed file would break it."""
+    path = tmp_path / "file.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(b"before ")
+        assert await reply.save(file) == len(NEW)
+        file.write(b" behind")
+    assert gzip.decompress(path.read_bytes()) == b"before " + NEW + b" behind"
+
+
+@pytest.mark.parametrize("offset", [None, 0, 2])
+async def test_a_file_in_memory_is_written_from_where_it_stands(reply: ClientResponse, offset: int | None) -> None:
+    """Or from *offset*."""
+    file = io.BytesIO(b"x" * 20)
+    file.seek(5)
+    assert await reply.save(file, offset=offset) == len(NEW)
+    start = 5 if offset is None else offset
+    assert file.tell() == start + len(NEW)
+    assert file.getvalue() == b"x" * start + NEW + b"x" * (20 - start - len(NEW))
+
+
+async def test_an_asynchronous_file_is_awaited(reply: ClientResponse) -> None:
+    """As aiofiles has them; one that takes a part is given the rest."""
+    taken = bytearray()
+
+    class Slow:
+        async def write(self, data: memoryview) -> int:
+            taken.extend(data[:4])
+            return len(data[:4])
+
+    assert await reply.save(Slow()) == len(NEW)
+    assert taken == NEW
+
+
+async def test_a_temporary_file_is_a_file(reply: ClientResponse) -> None:
+    """Under its wrapper, too."""
+    with tempfile.NamedTemporaryFile() as file:
+        assert await reply.save(file) == len(NEW)
+        assert Path(file.name).read_bytes() == NEW
+
+
+async def test_the_path_of_a_pipe_waits_for_its_reader(reply: ClientResponse, tmp_path: Path) -> None:
+    """The loop goes on meanwhile, and the wait can be broken off."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    saving_ = asyncio.create_task(reply.save(path))
+    await asyncio.sleep(0.05)
+    assert not saving_.done()
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert await saving_ == len(NEW)
+    assert os.read(fd, 100) == NEW
+    os.close(fd)
+
+
 async def test_a_device_is_written_to(reply: ClientResponse) -> None:
     """What cannot be cut need not be."""
     assert await reply.save("/dev/null") == len(NEW)
@@ -428,7 +485,12 @@ async def test_a_path_that_cannot_be_written_is_told_and_closes_the_connection(
         assert session.connector.open_count == 0
 
 
-@pytest.mark.parametrize("kind", ["closed-pipe", "closed", "read-only", "seek-in-a-pipe", "no-descriptor"])
+def _gzipped(path: Path) -> Path:
+    path.write_bytes(gzip.compress(b"x"))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["closed-pipe", "closed", "read-only", "seek-in-a-pipe", "an-object-to-read"])
 async def test_a_descriptor_that_cannot_be_written_is_told_and_closes_the_connection(kind: str, tmp_path: Path) -> None:
     """Whatever is wrong with it."""
     (tmp_path / "file").touch()
@@ -449,7 +511,7 @@ async def test_a_descriptor_that_cannot_be_written_is_told_and_closes_the_connec
                 target = os.open(tmp_path / "file", os.O_RDONLY)
                 stack.callback(os.close, target)
             else:
-                target = io.BytesIO()
+                target = stack.enter_context(gzip.open(_gzipped(tmp_path / "read.gz")))
             with pytest.raises(OSError):  # noqa: PT011 -- each has its own
                 await reply.save(target, offset=offset)
         assert session.connector.open_count == 0
