@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from http.cookies import Morsel, SimpleCookie
 
-__all__ = ["check_by_hand", "expiry_time", "parse_cookie_date", "simple_cookies", "split_set_cookie"]
+__all__ = ["GivenCookies", "expiry_time", "given_by_hand", "parse_cookie_date", "simple_cookies", "split_set_cookie"]
+
+# Names and values; the Morsels of a SimpleCookie, such as ``response.cookies``, will do.
+GivenCookies = Mapping[str, "str | Morsel[str]"] | Iterable[tuple[str, "str | Morsel[str]"]]
 
 # Longer attribute values are left out, as browsers do (rfc6265bis section 5.6 step 6).
 _MAX_ATTRIBUTE = 1024
@@ -131,13 +134,21 @@ def expiry_time(attributes: list[tuple[str, str]], now: float) -> float | None:
     return now + min(max_age, _MAX_DELTA) if max_age > 0 else 0.0
 
 
-def check_by_hand(name: str, value: str) -> None:
-    """What a caller sets must not break out of the Cookie field.
+def given_by_hand(cookies: GivenCookies) -> list[tuple[str, str]]:
+    """Names and values that a caller gives. Of a Morsel only the value counts.
 
     Raises:
-        ValueError: It would.
+        ValueError: One of them would break out of the Cookie field.
+        TypeError: A name or value that is no text.
     """
-    if not name or _CONTROLS.search(name) or any(char in name for char in "=; \t"):
-        raise ValueError(f"cookie name {name[:40]!r}: expected a name without blanks, '=', ';' and control octets")
-    if ";" in value or _CONTROLS.search(value):
-        raise ValueError(f"value of cookie {name[:40]!r}: expected no ';' and no control octets")
+    given = []
+    for name, value in cookies.items() if isinstance(cookies, Mapping) else cookies:
+        text = getattr(value, "coded_value", value)
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError(f"cookie {name!r}: expected two texts, seen a value of type {type(value).__name__}")
+        if not name or _CONTROLS.search(name) or any(char in name for char in "=; \t"):
+            raise ValueError(f"cookie name {name[:40]!r}: expected a name without blanks, '=', ';' and control octets")
+        if ";" in text or _CONTROLS.search(text):
+            raise ValueError(f"value of cookie {name[:40]!r}: expected no ';' and no control octets")
+        given.append((name, text))
+    return given

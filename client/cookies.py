@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .cookie_syntax import check_by_hand, expiry_time, simple_cookies, split_set_cookie
+from .cookie_syntax import GivenCookies, expiry_time, given_by_hand, simple_cookies, split_set_cookie
 from .public_suffixes import is_public_suffix
 
 if TYPE_CHECKING:
-    from http.cookies import Morsel, SimpleCookie
+    from http.cookies import SimpleCookie
 
     from yarl import URL
 
@@ -145,9 +145,7 @@ class CookieJar:
             if cookie is not None and not (cookie.secure and not is_secure):
                 self._store(cookie, now, is_secure=is_secure)
 
-    def update(
-        self, cookies: Mapping[str, str | Morsel[str]] | Iterable[tuple[str, str]], url: URL | None = None
-    ) -> None:
+    def update(self, cookies: GivenCookies, url: URL | None = None) -> None:
         """Set cookies by hand.
 
         Args:
@@ -157,14 +155,12 @@ class CookieJar:
         Raises:
             ValueError: A name or value that would break the Cookie field, or that is too long; a
                 URL without a host.
+            TypeError: A name or value that is no text.
         """
         now = self._clock()
         host = _EVERY_HOST if url is None else _host_of(url)
         path = "/" if url is None else default_path(url.raw_path)
-        pairs = cookies.items() if isinstance(cookies, Mapping) else cookies
-        for name, given in pairs:
-            value = given if isinstance(given, str) else given.coded_value
-            check_by_hand(name, value)
+        for name, value in given_by_hand(cookies):
             cookie = Cookie(name, value, host, path, None, now, host_only=url is not None, last_access_time=now)
             if not self._fits(cookie):
                 raise ValueError(f"cookie {name[:40]!r} is longer than {self._max_bytes} octets")
@@ -198,9 +194,7 @@ class CookieJar:
         """Forget the cookies of *domain* and of the hosts below it."""
         self.clear(lambda cookie: domain_match(cookie.domain, domain.lower().removeprefix(".")))
 
-    def update_cookies(
-        self, cookies: Mapping[str, str | Morsel[str]] | Iterable[tuple[str, str]], response_url: URL | None = None
-    ) -> None:
+    def update_cookies(self, cookies: GivenCookies, response_url: URL | None = None) -> None:
         """``update`` under the name that aiohttp gives it."""
         self.update(cookies, response_url)
 

@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 
 from .auth import Auth, is_refusal
 from .bodies import Body, BytesBody, as_body, json_body
+from .cookie_syntax import given_by_hand
 from .exceptions import ClientError, RedirectError, TooManyRedirects
 from .exchange import Exchange
 from .heads import check_value, lowered, merge_fields, request_head
@@ -110,7 +111,7 @@ class Hops:
         skipped = options.get("skip_auto_headers")
         base = session._fields.items() if skipped is None else session._fields_without(skipped)
         self._fields: CIMultiDict[str] = merge_fields(base, options.get("headers"))
-        self._cookies = dict(options.get("cookies") or {})
+        self._cookies = dict(given_by_hand(options.get("cookies") or ()))
         self._body = self._body_of(options, skipped)
         if options.get("expect100"):
             self._fields["Expect"] = "100-continue"

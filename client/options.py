@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from .auth import Auth
 from .bodies import Data
+from .cookie_syntax import GivenCookies
 from .heads import Fields
 from .timeouts import Timeout
 from .trust import SSL
@@ -63,7 +64,7 @@ class RequestOptions(TypedDict, total=False):
 
     params: Query | None
     headers: Fields | None
-    cookies: Mapping[str, str] | None
+    cookies: GivenCookies | None
     data: Data | None
     json: Any
     compress: bool | str | None

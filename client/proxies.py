@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from .auth import Auth, BasicAuth
 from .exceptions import InvalidURL
+from .heads import merge_fields
 from .urls import Origin, as_shown, locate
 
 __all__ = ["Proxy", "environment_proxy", "parse_proxy"]
@@ -69,7 +70,7 @@ def parse_proxy(url: str, auth: Auth | None = None, fields: Mapping[str, str] | 
 
     Raises:
         InvalidURL: Another scheme, or no host. It shows no credentials.
-        ValueError: Credentials in both places.
+        ValueError: Credentials in both places; a field's name that is no token, a value with control characters.
     """
     scheme, separator, rest = url.strip().partition("://")
     if not separator:
@@ -90,7 +91,7 @@ def parse_proxy(url: str, auth: Auth | None = None, fields: Mapping[str, str] | 
         auth = BasicAuth.from_url(userinfo)
     has_port = place.rpartition("]")[2].partition(":")[2] != ""
     port = origin.port if has_port else _PORTS[scheme]
-    return Proxy(scheme, origin.host, port, auth, tuple((fields or {}).items()))
+    return Proxy(scheme, origin.host, port, auth, tuple(merge_fields((), fields).items()))
 
 
 def environment_proxy(origin: Origin, environment: Mapping[str, str]) -> str | None:

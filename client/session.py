@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 from .auth import Auth
 from .bodies import Body, BytesBody
 from .connectors import BaseConnector, TCPConnector
+from .cookie_syntax import GivenCookies
 from .cookies import CookieJar
 from .exceptions import (
     ClientOSError,
@@ -183,7 +184,7 @@ class ClientSession:
         connector: BaseConnector | None = None,
         connector_owner: bool = True,
         headers: Fields | None = None,
-        cookies: Mapping[str, str] | None = None,
+        cookies: GivenCookies | None = None,
         cookie_jar: CookieJar | None = None,
         timeout: Timeout | None = None,
         raise_for_status: bool = False,

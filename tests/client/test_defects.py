@@ -193,7 +193,10 @@ DEFECT_CLASSES = {
             ),
             *_in("client/test_urls.py", "control_characters_are_refused_wherever_they_stand"),
             *_in("client/test_cookies.py", "what_would_break_the_field_or_the_bound_is_refused"),
-            *_in("client/test_session.py", "nothing_is_smuggled_into_a_request"),
+            *_in(
+                "client/test_session.py", "nothing_is_smuggled_into_a_request", "a_cookie_of_a_request_brings_no_other"
+            ),
+            *_in("client/test_proxies.py", "nothing_is_smuggled_into_what_a_proxy_is_sent"),
             *_in("client/test_formdata.py", "control_characters_in_a_content_type_are_refused"),
             *_in(
                 "client/test_multipart.py",
@@ -301,10 +304,13 @@ DEFECT_CLASSES = {
     ),
     16: Defect(
         "Numeric host forms and DNS rebinding: an address policy is checked on the address that is connected to.",
-        _in(
-            "client/test_resolver.py",
-            "names_and_odd_forms_are_no_literals",
-            "literals_agree_with_getaddrinfo",
+        (
+            *_in(
+                "client/test_resolver.py",
+                "names_and_odd_forms_are_no_literals",
+                "literals_agree_with_getaddrinfo",
+            ),
+            *_in("client/test_addresses.py", "a_name_that_answers_differently_the_second_time_gains_nothing"),
         ),
     ),
     17: Defect(

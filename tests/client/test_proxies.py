@@ -48,6 +48,13 @@ def test_credentials_in_two_places_are_a_mistake() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("fields", [{"X": "a\r\nY: b"}, {"X": "a\nb"}, {"X\r\nY": "b"}, {"X: a": "b"}, {"X": "\0"}])
+def test_nothing_is_smuggled_into_what_a_proxy_is_sent(fields: dict[str, str]) -> None:
+    """By the further fields."""
+    with pytest.raises(ValueError, match=r"control characters|no token"):
+        parse_proxy("http://p", fields=fields)
+
+
 def test_a_proxy_is_shown_without_its_credentials() -> None:
     """In messages, logs and tracebacks."""
     assert repr(parse_proxy("http://me:secret@[::1]:3128")) == "<Proxy http://[::1]:3128>"

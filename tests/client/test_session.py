@@ -628,6 +628,31 @@ async def test_a_cookie_of_a_request_takes_the_place_of_one_that_is_known() -> N
     assert sent == [["c=all; a=once"], ["c=all; b=hop; a=once"], ["a=all; c=all; a=hop; b=hop"]]
 
 
+async def test_cookies_of_a_response_can_be_given_to_a_request() -> None:
+    """The Morsels of ``response.cookies``, of which only the value counts."""
+    async with raw_server(reply_with(response(fields=[("Set-Cookie", 'a="1 2"; Path=/x')]))) as server:
+        reply = await request("get", server.url())
+        asked = await request("get", server.url(), cookies=reply.cookies)
+        assert server.requests[-1].fields["Cookie"] == f"a={reply.cookies['a'].coded_value}"
+        asked.close()
+
+
+@pytest.mark.parametrize(
+    ("cookies", "error"),
+    [
+        ({"a": "1; admin=1"}, ValueError),
+        ({"a;b": "1"}, ValueError),
+        ({"a\r\nX": "1"}, ValueError),
+        ({"a": 5}, TypeError),
+    ],
+)
+async def test_a_cookie_of_a_request_brings_no_other(cookies: Any, error: type[Exception]) -> None:
+    """As those of a session and a jar."""
+    async with ClientSession() as session:
+        with pytest.raises(error, match="cookie"):
+            await session.get("http://127.0.0.1:1/", cookies=cookies)
+
+
 async def test_a_jar_may_be_shared() -> None:
     """By two sessions."""
     jar = CookieJar()
