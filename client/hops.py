@@ -28,7 +28,7 @@ from .response import ClientResponse
 from .routes import Route
 from .timeouts import Timeout
 from .trust import TLS_OPTIONS, tls_wishes
-from .urls import locate, with_params, without_userinfo
+from .urls import exact_url, locate, with_params, without_userinfo
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -347,9 +347,7 @@ class Hops:
         jar = self._session._jar
         pairs = [f"{name}={value}" for name, value in self._cookies.items()]
         if jar:
-            from yarl import URL
-
-            stored = jar.cookie_header(URL(self._url, encoded=True)).split("; ")
+            stored = jar.cookie_header(exact_url(self._url)).split("; ")
             # What the request gives itself takes the place of what is known: of two, servers take now this, now that.
             pairs[:0] = [pair for pair in stored if pair and pair.partition("=")[0] not in self._cookies]
         if pairs:

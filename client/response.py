@@ -29,7 +29,7 @@ from .redirects import resolve_reference
 from .saving import FileWriter, move_rest
 from .streams import StreamReader
 from .targets import ObjectWriter, Writable, has_descriptor, open_target
-from .urls import without_userinfo
+from .urls import exact_url, without_userinfo
 
 if TYPE_CHECKING:
     from http.cookies import SimpleCookie
@@ -209,7 +209,7 @@ class ClientResponse:
     def url(self) -> URL:
         """The URL that was requested, its octets as they were sent, fragment included."""
         if self._url is None:
-            self._url = _url_of(self._url_text)
+            self._url = exact_url(self._url_text)
         return self._url
 
     @property
@@ -267,7 +267,7 @@ class ClientResponse:
         found: MultiDict[MultiDictProxy[str | URL]] = MultiDict()
         for link in parse_links(self.headers.getall("Link", ())):
             try:
-                url = _url_of(resolve_reference(self._url_text, link.target))
+                url = exact_url(resolve_reference(self._url_text, link.target))
             except ValueError:
                 continue
             entry: MultiDict[str | URL] = MultiDict([*link.parameters, ("url", url)])
@@ -518,12 +518,6 @@ class ClientResponse:
             async with asyncio.timeout(_DRAIN_S):
                 while not exchange.is_over:
                     await exchange.body.wait()
-
-
-def _url_of(text: str) -> URL:
-    from yarl import URL  # most responses are never asked
-
-    return URL(text, encoded=True)
 
 
 def _decoded(fields: list[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:

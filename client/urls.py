@@ -11,14 +11,17 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from multidict import MultiMapping
 
 from .exceptions import InvalidURL
 
-__all__ = ["Origin", "Query", "as_shown", "locate", "with_params", "without_userinfo"]
+if TYPE_CHECKING:
+    from yarl import URL
+
+__all__ = ["Origin", "Query", "as_shown", "exact_url", "locate", "with_params", "without_userinfo"]
 
 Query = Mapping[str, str | int | float] | MultiMapping[str] | Iterable[tuple[str, str | int | float]] | str
 
@@ -166,6 +169,16 @@ def _basic(userinfo: str | None) -> str | None:
     except UnicodeEncodeError:
         raise ValueError("characters that are no Unicode text") from None
     return "Basic " + b64encode(user + b":" + password).decode("ascii")
+
+
+def exact_url(url: str) -> URL:
+    """*url*, which can be located, as the ``yarl.URL`` of what is sent: encoded is what ``locate`` encodes."""
+    from yarl import URL  # most responses are never asked
+
+    if not url.isascii() or " " in url:
+        end = min(place for mark in "/?#" if (place := f"{url}#".find(mark, url.find("//") + 2)) >= 0)
+        url = url[:end] + _UNFIT_RUNS(lambda run: quote(run.group(), safe=""), url[end:])
+    return URL(url, encoded=True)
 
 
 def as_shown(url: str) -> str:

@@ -18,7 +18,7 @@ from .bodies import Body
 from .heads import split_head
 from .resolver import AddrInfo, CachingResolver, Resolver, literal_address
 from .timings import Phase, Stopwatch
-from .urls import without_userinfo
+from .urls import exact_url, without_userinfo
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -38,9 +38,8 @@ def timed(watch: Watch | None, phase: Phase) -> contextlib.AbstractContextManage
 
 
 def _shown(url: str) -> URL:
-    from yarl import URL
 
-    return URL(without_userinfo(url), encoded=True)
+    return exact_url(without_userinfo(url))
 
 
 class _Closable(Protocol):

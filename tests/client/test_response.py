@@ -113,6 +113,17 @@ async def test_the_url_keeps_its_octets_and_its_fragment(target: str) -> None:
         assert server.requests[0].target == target
 
 
+async def test_the_url_is_the_one_that_was_sent_where_something_was_encoded() -> None:
+    """Blanks and what is not ASCII; a cookie's path is compared with that."""
+    script = reply_with(response(fields=[("Set-Cookie", "a=1; Path=/%C3%BC")]), response())
+    async with raw_server(script) as server, ClientSession() as session:
+        for _ in range(2):
+            async with session.get(server.url("/ü/ b%20?q=ä#é")) as reply:
+                assert str(reply.url) == server.url("/%C3%BC/%20b%20?q=%C3%A4#%C3%A9")
+        assert server.requests[1].target == "/%C3%BC/%20b%20?q=%C3%A4"
+        assert server.requests[1].fields["Cookie"] == "a=1"
+
+
 @pytest.mark.parametrize(
     ("value", "content_type", "charset"),
     [
