@@ -89,10 +89,12 @@ class ClientError(Exception):
     """Root of everything the client raises on purpose; catch it to catch them all.
 
     Attributes:
+        url: Target of the request, after redirections, without userinfo; None where no request is at fault.
         history: Responses that led here by redirection, oldest first: with some it was not the host of the URL that
             failed.
     """
 
+    url: str | None = None
     history: tuple[Any, ...] = ()
 
 
@@ -103,6 +105,8 @@ class InvalidURL(ClientError, ValueError):
         url: The URL as given, without userinfo.
         reason: What is wrong with it, one phrase.
     """
+
+    url: str
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
@@ -324,6 +328,8 @@ class ClientResponseError(ClientError):
         url: Target of the request, without userinfo.
         history: Responses that led here by redirection, oldest first.
     """
+
+    url: str
 
     def __init__(
         self,

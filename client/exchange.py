@@ -44,6 +44,7 @@ from .limits import (
     REDIRECT_STATUSES,
 )
 from .streams import Buffer
+from .urls import tell_url
 
 if TYPE_CHECKING:
     from .speed import SpeedWatch
@@ -140,6 +141,7 @@ class Exchange:
     total_at: float | None = None
     speed: SpeedWatch | None = None
     timings: Timings | None = None
+    _url: str | None = None  # of the response, for failures of its content
     whole: bytes | None = None  # the content, when it came whole with an ordinary head and nobody made a Buffer of it
     _buffer_class: type[Buffer] = Buffer
     _buffer: Buffer | None = None
@@ -308,6 +310,8 @@ class Exchange:
         if self.is_over:
             return
         self.error = exc
+        if self._url is not None:
+            tell_url(exc, self._url)
         self._parser = self._decoder = None
         self._coded.clear()
         transport = self._detach()
@@ -329,6 +333,13 @@ class Exchange:
             twin = self.body.exception = _twin(failure)
             if self.error is failure:
                 self.error = twin
+
+    def tell_url(self, url: str) -> None:
+        """What breaks the content, now or later, says that *url* was asked for."""
+        self._url = url
+        for failure in (self.error, None if self._buffer is None else self._buffer.exception):
+            if failure is not None:
+                tell_url(failure, url)
 
     def abandon(self) -> None:
         """Nobody wants the rest: close the connection, unless the message is complete."""
@@ -701,6 +712,8 @@ class Exchange:
     def _fail_content(self, exc: ClientError) -> None:
         self._coded.clear()
         if self.is_ended:
+            if self._url is not None:
+                tell_url(exc, self._url)
             self.body.fail(exc)
         else:
             self.fail(exc)

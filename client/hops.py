@@ -28,7 +28,7 @@ from .response import ClientResponse
 from .routes import Route
 from .timeouts import Timeout
 from .trust import TLS_OPTIONS, tls_wishes
-from .urls import exact_url, locate, with_params, without_userinfo
+from .urls import exact_url, locate, tell_url, with_params, without_userinfo
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -172,7 +172,11 @@ class Hops:
     async def run(self, exchange: Exchange | None, head: bytes = b"") -> ClientResponse:
         """Go from hop to hop until a response is final; *exchange*, of *head*, is the first hop if it was made."""
         self._head = head
-        return await (self._run(exchange) if self._watch is None else self._run_watched(self._watch))
+        try:
+            return await (self._run(exchange) if self._watch is None else self._run_watched(self._watch))
+        except ClientError as exc:
+            tell_url(exc, self._url)
+            raise
 
     async def _run_watched(self, watch: Watch) -> ClientResponse:
         watch.at(self._method, self._url, self._fields)

@@ -109,6 +109,9 @@ class ClientResponse:
         self._exchange = exchange
         if not exchange.is_ended:
             self._guard = _Guard(exchange)
+            exchange.tell_url(url)
+        elif exchange._decoder is not None:
+            exchange.tell_url(url)
         self._url_text = url
         self.status = exchange.status
 

@@ -19,6 +19,7 @@ from .connectors import BaseConnector, TCPConnector
 from .cookie_syntax import GivenCookies
 from .cookies import CookieJar
 from .exceptions import (
+    ClientError,
     ClientOSError,
     ServerDisconnectedError,
     SessionClosedError,
@@ -36,7 +37,7 @@ from .response import ClientResponse
 from .routes import Route
 from .timeouts import Timeout
 from .tracing import TraceConfig
-from .urls import Origin, locate
+from .urls import Origin, locate, tell_url
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -407,24 +408,32 @@ class ClientSession:
                 first, body = head + body.data, None
         plan = self._plan
         connection = self._connector.take_idle(origin.key)
-        if connection is None:
-            exchange = await self._perform(self._connector.route(origin), method, first, body, plan)
-        else:
-            exchange = Exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
-            waiter = connection.begin(exchange, first, body, plan.timeout)
-            try:
-                await waiter
-                if exchange.upload is not None:
-                    await connection.settle(exchange)
-            except BaseException as exc:
-                can_repeat = isinstance(exc, (ServerDisconnectedError, ClientOSError)) and _can_repeat(exchange, body)
-                connection.give_up(exchange, waiter)
-                if exchange.upload is not None:
-                    await connection.settle(exchange)
-                del exchange, waiter  # see Connection.perform
-                if not can_repeat:
-                    raise
-                exchange = await self._perform_fresh(self._connector.route(origin), method, first, body, plan)
+        try:
+            if connection is None:
+                exchange = await self._perform(self._connector.route(origin), method, first, body, plan)
+            else:
+                exchange = Exchange(
+                    method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
+                )
+                waiter = connection.begin(exchange, first, body, plan.timeout)
+                try:
+                    await waiter
+                    if exchange.upload is not None:
+                        await connection.settle(exchange)
+                except BaseException as exc:
+                    can_repeat = isinstance(exc, (ServerDisconnectedError, ClientOSError)) and _can_repeat(
+                        exchange, body
+                    )
+                    connection.give_up(exchange, waiter)
+                    if exchange.upload is not None:
+                        await connection.settle(exchange)
+                    del exchange, waiter  # see Connection.perform
+                    if not can_repeat:
+                        raise
+                    exchange = await self._perform_fresh(self._connector.route(origin), method, first, body, plan)
+        except ClientError as exc:
+            tell_url(exc, url)
+            raise
         message = exchange.message
         if exchange.status in REDIRECT_STATUSES or message is None or message.sets_cookies:
             context.response = response = await Hops(self, method, url, options).run(exchange, head)

@@ -16,12 +16,12 @@ from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from multidict import MultiMapping
 
-from .exceptions import InvalidURL
+from .exceptions import ClientError, InvalidURL
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["Origin", "Query", "as_shown", "exact_url", "locate", "with_params", "without_userinfo"]
+__all__ = ["Origin", "Query", "as_shown", "exact_url", "locate", "tell_url", "with_params", "without_userinfo"]
 
 Query = Mapping[str, str | int | float] | MultiMapping[str] | Iterable[tuple[str, str | int | float]] | str
 
@@ -190,6 +190,12 @@ def as_shown(url: str) -> str:
 def without_userinfo(url: str) -> str:
     """*url* as it may be shown: without user and password."""
     return _USERINFO.sub(lambda match: f"{match.group(1) or ''}//", url, count=1)
+
+
+def tell_url(exc: BaseException, url: str) -> None:
+    """Let *exc*, if it is one of ours that does not know, say which *url* was asked for."""
+    if isinstance(exc, ClientError) and exc.url is None:
+        exc.url = without_userinfo(url)
 
 
 def with_params(url: str, params: Query) -> str:

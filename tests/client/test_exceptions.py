@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import pickle
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fetchd import client
+from fetchd.client import ClientResponse, ClientSession
 from fetchd.client import exceptions as tree
 from fetchd.client.exceptions import (
     BodyTooLargeError,
@@ -42,6 +46,7 @@ from fetchd.client.exceptions import (
     TooManyRedirects,
     TotalTimeoutError,
 )
+from tests.support.raw_server import RawConnection, Script, raw_server, reply_with, response
 
 ALL = [getattr(tree, name) for name in tree.__all__]
 
@@ -201,3 +206,50 @@ def test_a_bad_url_is_a_value_error_and_misuse_is_a_runtime_error() -> None:
     assert isinstance(InvalidURL("x", "y"), ValueError)
     assert issubclass(SessionClosedError, RuntimeError)
     assert issubclass(StreamConsumedError, RuntimeError)
+
+
+async def _never(conn: RawConnection) -> None:
+    await conn.close()
+
+
+_GZIP = [("Content-Encoding", "gzip")]
+FAILURES: dict[str, tuple[Script, dict[str, Any]]] = {
+    "no-response": (_never, {}),
+    "no-response-with-options": (_never, {"headers": {"X": "y"}}),
+    "no-http": (reply_with(b"ICE/1.0 200 OK\r\n\r\n"), {}),
+    "cut-off": (reply_with(response(body=b"x" * 200)[:-1], close=True), {}),
+    "cut-off-chunked": (reply_with(response(body=b"x", framing="chunked")[:-1], close=True), {}),
+    "bad-coding": (reply_with(response(body=b"no gzip", fields=_GZIP)), {}),
+    "late-bad-coding": (reply_with(response(body=gzip.compress(b"x")[:-1], fields=_GZIP)), {}),
+    "too-large": (reply_with(response(body=b"xx")), {"max_body_bytes": 1}),
+}
+
+
+@pytest.mark.parametrize(("script", "options"), FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("how", ["read", "save", "stream"])
+async def test_an_error_tells_which_url_was_asked_for(
+    script: Script, options: dict[str, Any], how: str, tmp_path: Path
+) -> None:
+    """Without user and password, so that one who catches it around many requests knows which of them it was."""
+    async with raw_server(script) as server, ClientSession() as session:
+        with pytest.raises(ClientError) as caught:
+            async with session.get(server.url("/x").replace("//", "//me:secret@"), **options) as reply:
+                await (
+                    reply.save(tmp_path / "file") if how == "save" else reply.read() if how == "read" else _all(reply)
+                )
+        assert caught.value.url == server.url("/x")
+
+
+async def _all(reply: ClientResponse) -> None:
+    async for _ in reply.content.iter_any():
+        pass
+
+
+async def test_an_error_behind_a_redirection_tells_where_it_has_led() -> None:
+    """And one of a connection that could not be made is no exception."""
+    gone = "http://127.0.0.1:1/there"
+    async with raw_server(reply_with(response(302, fields=[("Location", gone)]))) as server, ClientSession() as session:
+        for url in (server.url(), gone):
+            with pytest.raises(ClientConnectorError) as caught:
+                await session.get(url)
+            assert caught.value.url == gone

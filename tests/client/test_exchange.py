@@ -565,10 +565,12 @@ def test_content_where_none_may_be_is_not_given_to_the_reader(
     assert (told.content, told.trailers, told.ended, told.reusable, told.error) == (b"", [], True, False, "")
 
 
-def test_a_request_that_is_not_sent_whole_costs_the_connection() -> None:
+@pytest.mark.parametrize("whole", [True, False], ids=["at-once", "in-octets"])
+@pytest.mark.parametrize("reply", [LENGTH, CHUNKED + b"0\r\n\r\n"], ids=["length", "chunked"])
+def test_a_request_that_is_not_sent_whole_costs_the_connection(reply: bytes, whole: bool) -> None:
     exchange, wire = start()
     exchange.is_sent = False
-    feed(exchange, [LENGTH])
+    feed(exchange, [reply] if whole else [bytes((octet,)) for octet in reply])
     assert exchange.is_ended
     assert wire.reusable is False
 
