@@ -634,6 +634,29 @@ async def test_an_early_reply_stops_the_upload_and_is_returned(
         assert session.connector.open_count == 0
 
 
+async def test_the_head_of_a_refusal_stops_the_upload() -> None:
+    """Its content may take as long as it likes."""
+    stopped = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 65_536
+        finally:
+            stopped.set()
+
+    async def refuses(conn: RawConnection) -> None:
+        await conn.read_request(body=False)
+        await conn.send(response(413, b"too large")[:-1])
+        await stopped.wait()
+        await conn.send(b"e")
+
+    async with raw_server(refuses) as server, ClientSession() as session, asyncio.timeout(5):
+        async with session.put(server.url(), data=pieces()) as got:
+            assert (got.status, await got.read()) == (413, b"too large")
+        assert session.connector.open_count == 0
+
+
 @plain_and_tls
 async def test_a_server_may_answer_while_it_reads(tls: bool) -> None:
     """More than the buffers hold goes up and comes back at once: neither side waits for the other to end.

@@ -146,7 +146,8 @@ async def test_the_environment_means_nothing_to_who_does_not_trust_it(monkeypatc
     async with way(False, False) as (proxy, origin), raw_server(http_proxy()) as other:
         monkeypatch.setenv("http_proxy", proxy.url())
         async with ClientSession() as session:
-            await (await session.get(origin.url())).read()
+            for options in ({}, {"headers": {"X": "y"}}):
+                await (await session.get(origin.url(), **options)).read()  # type: ignore[arg-type]
         async with ClientSession(connector=ProxyConnector(other.url()), trust_env=True) as session:
             await (await session.get(origin.url())).read()
         assert (proxy.accepted, other.accepted) == (0, 1)
