@@ -30,6 +30,7 @@ __all__ = [
     "Hashes",
     "Sidecar",
     "algorithm_named",
+    "digest_octets",
     "head_digests",
     "new_hash",
     "parse_digest",
@@ -89,6 +90,26 @@ def algorithm_named(name: str) -> str | None:
     plain = name.strip().lower().replace("-", "").replace("_", "")
     plain = _OTHER_NAMES.get(plain, plain)
     return plain if plain in _OCTETS else None
+
+
+def digest_octets(algorithm: str, value: str | bytes) -> bytes:
+    """Return the octets of a digest that is written in hexadecimal digits or base64, or given as it is.
+
+    Raises:
+        ValueError: It is none of these, or has another length than the digests of *algorithm*, one of `ALGORITHMS`.
+    """
+    length = _OCTETS[algorithm]
+    if isinstance(value, bytes) and len(value) == length:
+        return value
+    try:
+        text = value.decode("ascii") if isinstance(value, bytes) else value
+        text = text.strip()
+        octets = bytes.fromhex(text) if len(text) == 2 * length else binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        octets = b""
+    if len(octets) != length:
+        raise ValueError(f"no {algorithm} digest; expected {2 * length} hexadecimal digits or their base64")
+    return octets
 
 
 def new_hash(algorithm: str) -> Hash:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from .mirrors import Sources
 from .targets import without_userinfo
 
 __all__ = ["KEY_BYTES", "Extras", "identity_of", "item_key"]
@@ -25,6 +26,7 @@ class Extras:
         digests: ``(algorithm, digest)`` that the file must have, the algorithm by hashlib's name.
         mirrors: Further URLs of the same content, the best first.
         columns: What else the manifest says, by its own names: for templates.
+        sources: Mutable. Where the item stands with its mirrors; None when it has none.
     """
 
     method: str = "GET"
@@ -33,6 +35,7 @@ class Extras:
     digests: tuple[tuple[str, bytes], ...] = ()
     mirrors: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    sources: Sources | None = None
 
 
 def identity_of(url: str, method: str) -> str:

@@ -21,6 +21,7 @@ from .items import Item, Outcome, Result
 from .ledger import Collision, State, Wanted
 from .ledger import Entry as LedgerEntry
 from .manifests import BadLine, DetailedLine, Line
+from .mirrors import Sources
 from .naming import safe_path
 from .resume import ResumePoint
 from .settings import Existing, OnCollision
@@ -245,6 +246,8 @@ class Intake:
             self._judge_new(item, admitted, again)  # what stood in its way may have gone, or stand there still
         else:
             item.resume = None if is_finished else self._resume_point(item, entry)
+            if item.extras is not None and item.resume is not None:
+                _begin_where_it_ended(item, item.resume)
             admitted.items.append(item)
 
     def _judge_done(self, item: Item, entry: LedgerEntry, admitted: Admitted) -> None:
@@ -314,8 +317,10 @@ def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template
         ValueError: Its output name is unsafe, or a mirror is no URL.
     """
     name, extras = (line.name, line.extras) if isinstance(line, DetailedLine) else (None, None)
-    for mirror in () if extras is None else extras.mirrors:
-        _check_mirror(mirror)
+    if extras is not None and extras.mirrors:
+        for mirror in extras.mirrors:
+            _check_mirror(mirror)
+        extras.sources = Sources((url, *extras.mirrors))
     if isinstance(line, DetailedLine) and line.path is not None:
         path = name = line.path
     elif name is not None or template is None:
@@ -324,6 +329,14 @@ def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template
         path = template.path(target, url, row=line.number, columns={} if extras is None else extras.columns)
         name = None if template.follows_url else path
     return Item(url, line.number, name, target.scheme, target.host_key, path, extras=extras)
+
+
+def _begin_where_it_ended(item: Item, point: ResumePoint) -> None:
+    """Have the mirror asked first whose octets are here."""
+    sources = None if item.extras is None else item.extras.sources
+    if sources is not None and sources.prefer(point.final_url):
+        sources.part_from = sources.current
+        item.host = sources.host
 
 
 def _check_mirror(mirror: str) -> None:

@@ -19,6 +19,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from fetchd.client import ClientSession
@@ -37,17 +38,18 @@ from .events import (
 )
 from .exceptions import JobError, LocalFailureError, PolicyError
 from .existing import KeptError, Looker
-from .failures import Failure, FailureClass, classify, retry_delay, verdict
+from .failures import Failure, FailureClass, HostSign, Verdict, classify, retry_delay, verdict
 from .hosts import first_contact
 from .intake import Admitted, Intake
 from .items import Item, Outcome, Result
 from .ledger import Ledger, Row, State
 from .ledger_recovery import recover
-from .manifests import Batch, ManifestSource, open_manifest
+from .manifests import Batch, ManifestSource
 from .manners import Manners
 from .placing import Placer, file_namer
 from .rates import Rates
 from .recorder import Entry, Recorder
+from .remote_manifests import manifest_of
 from .retrying import FailedItems, details_of
 from .scheduler import Scheduler
 from .sessions import open_session
@@ -167,7 +169,7 @@ class Run:
         self._started_at = time.monotonic()
         sidecar = None if settings.checksums is None else read_sidecar(settings.checksums)
         self._checks = Checks(settings.checksum, sidecar)
-        async with self._open_source() as source, open_session(settings, self._manners) as session:
+        async with open_session(settings, self._manners) as session, self._open_source(session) as source:
             folder = Folder(settings.output)
             try:
                 with (
@@ -184,11 +186,11 @@ class Run:
             finally:
                 folder.close()
 
-    def _open_source(self) -> ManifestSource | FailedItems:
+    def _open_source(self, session: ClientSession) -> AbstractAsyncContextManager[ManifestSource | FailedItems]:
         settings = self._settings
-        return (
-            open_manifest(settings.manifest) if settings.retry is None else FailedItems(settings.output, settings.retry)
-        )
+        if settings.retry is not None:
+            return FailedItems(settings.output, settings.retry)
+        return manifest_of(settings, session)
 
     async def _execute(
         self,
@@ -332,12 +334,14 @@ class Run:
             return
         now = self._loop.time()
         scheduler = self._scheduler
+        while given_up := scheduler.take_given_up():
+            for given, failure in given_up:
+                if given.extras is None or not self._has_other_host(given, now):
+                    self._record_failure(given, failure, 0.0)
         while self._recorder.has_room and (item := scheduler.next(now)) is not None:
             slot = self._loop.create_task(self._work(item))
             self._slots.add(slot)
             slot.add_done_callback(self._slot_ended)
-        for item, failure in scheduler.take_given_up():
-            self._record_failure(item, failure, 0.0)
         self._set_wake(scheduler.wake_at(), now)
         if scheduler.wants_more and self._recorder.has_room:
             self._wants_more.set()
@@ -426,7 +430,7 @@ class Run:
         now = self._loop.time()
         self._scheduler.done(item, now, None, (fetched.head_at or now) - started_at)
         if item.throttles:
-            del self._free_since[item]
+            self._free_since.pop(item, None)
         row = self._row(item, State.FINISHING, started)
         row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
         if fetched.digest is not None:
@@ -463,7 +467,10 @@ class Run:
             item.attempts += 1
         else:
             item.throttles += 1
-        if not judged.retry or not self._has_tries_left(item, now):
+        has_tries = self._has_tries_left(item, now)
+        if item.extras is not None and self._goes_to_mirror(item, failure, judged, now, has_tries=has_tries):
+            return
+        if not judged.retry or not has_tries:
             self._scheduler.done(item, now, failure)
             self._record_failure(item, failure, started)
             return
@@ -471,6 +478,28 @@ class Run:
         delay = retry_delay(tries, failure.retry_after, random.random, base=judged.base_delay)
         self._scheduler.retry(item, now, failure, delay)
         self._emit(ItemRetried(item, failure, delay, now))
+
+    def _goes_to_mirror(self, item: Item, failure: Failure, judged: Verdict, now: float, *, has_tries: bool) -> bool:
+        """Have another URL of *item* asked, where it has one and that makes sense; whether it has."""
+        sources = None if item.extras is None else item.extras.sources
+        if sources is None or judged.sign is HostSign.NONE:
+            return False
+        is_new = sources.next(for_good=not judged.retry)
+        if is_new is None or not (is_new or has_tries):
+            return False
+        delay = 0.0 if is_new else retry_delay(item.attempts + item.throttles, None, random.random)
+        self._scheduler.move(item, sources.host, now, failure, delay)
+        self._emit(ItemRetried(item, failure, delay, now))
+        return True
+
+    def _has_other_host(self, item: Item, now: float) -> bool:
+        """Have another URL of *item* asked, whose host is dead; whether it has one."""
+        sources = None if item.extras is None else item.extras.sources
+        if sources is None or sources.next(for_good=True) is None:
+            return False
+        item.host = sources.host
+        self._scheduler.add(item, now)
+        return True
 
     def _has_tries_left(self, item: Item, now: float) -> bool:
         if item.attempts > self._settings.retries or item.throttles > MAX_FREE_RETRIES:

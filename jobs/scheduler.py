@@ -240,6 +240,18 @@ class Scheduler:
             self.delayed += 1
         self._settle(lane, now)
 
+    def move(self, item: Item, host: str, now: float, failure: Failure, delay: float) -> None:
+        """Take back the slot of *item*, whose attempt failed, and keep it for one at *host* in *delay* seconds."""
+        self.done(item, now, failure)
+        item.host = host
+        lane = self._lanes.get(host) or self._new_lane(host)
+        if delay <= 0 or lane.budget is not None:
+            self.add(item, now)
+            return
+        lane.delay(now + delay, next(self._serial), item)
+        self.delayed += 1
+        self._settle(lane, now)
+
     def release(self, item: Item, now: float) -> None:
         """Take back the slot of *item*, whose attempt the caller broke off: no sign of the host."""
         lane = self._lanes[item.host]

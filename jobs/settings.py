@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from .checksums import ALGORITHMS
 from .exceptions import SettingsError
 from .limits import Limits
+from .manifests.formats import FORMATS, Format
 from .network import Network
 from .templates import DEFAULT, Template
 
@@ -60,6 +61,8 @@ class RunSettings:
             file, folder and ledger are synced before it counts. Default ``process``.
         network: What is out of the ordinary on the way to the hosts; by default nothing.
         limits: How fast the run may go as a whole, and what ends it; by default nothing.
+        format: Format of the manifest, one of ``manifests.FORMATS``; None, the default, tells it by content and name.
+        expand: Whether ``[001-100]`` and ``{a,b}`` in a URL of the manifest stand for many URLs. Default False.
         window: Items that wait in memory at most. Default 100,000.
 
     Raises:
@@ -92,6 +95,8 @@ class RunSettings:
     durability: Durability = "process"
     network: Network = field(default_factory=Network)
     limits: Limits = field(default_factory=Limits)
+    format: Format | None = None
+    expand: bool = False
     window: int = 100_000
 
     def __post_init__(self) -> None:
@@ -123,5 +128,7 @@ class RunSettings:
             raise SettingsError("unix_socket excludes proxy, family, resolve and interface: it is where all goes")
         if self.network.pin is not None and (self.insecure or self.cacert is not None):
             raise SettingsError("pin excludes insecure and cacert: it says alone whom to trust")
+        if self.format is not None and self.format not in FORMATS:
+            raise SettingsError(f"format is {self.format!r}; expected one of {', '.join(FORMATS)}")
         if self.insecure and self.cacert is not None:
             raise SettingsError("insecure and cacert exclude each other: one trusts anybody, the other these only")

@@ -30,6 +30,7 @@ from .failures import Failure, FailureClass, classify, classify_status, parse_re
 from .httpdates import parse_http_date
 from .items import Item
 from .manners import Manners
+from .mirrors import fields_for
 from .resume import Decision, ResumePoint, Step, resume_decision, resume_fields, validator_of
 from .sinks import BAD_SUFFIX, Folder
 from .targets import without_userinfo
@@ -148,6 +149,8 @@ class Transfer:
             JobError: The folder refuses (LocalFailureError ends the run, PolicyError the item).
         """
         status: int | None = None
+        if item.resume is not None and _is_of_another_mirror(item):
+            _start_over(item)
         point = item.resume if item.resume is not None and item.resume.offset else None
         try:
             while True:
@@ -199,13 +202,14 @@ class Transfer:
     def _request(self, item: Item, point: ResumePoint | None) -> AbstractAsyncContextManager[ClientResponse]:
         """The request of an item that is gone on with, whose manifest says more than its URL, or whose host is new."""
         fields = list((self.conditions.get(item, {}) if point is None else resume_fields(point)).items())
-        method = "GET"
+        method, url = "GET", item.url
         if item.extras is not None:
-            method, fields = item.extras.method, [*item.extras.headers, *fields]
+            method, url = item.extras.method, _url_of(item)
+            fields = [*fields_for(item.url, url, item.extras.headers), *fields]
         options: RequestOptions = {"headers": fields} if fields else {}
         if not item.host_answered:
             options["timeout"] = self._first_contact
-        return self._session.request(method, item.url, **options)
+        return self._session.request(method, url, **options)
 
     async def _attempt_in_time(self, item: Item) -> Fetched:
         """The same, within ``timeout``."""
@@ -371,6 +375,8 @@ class Transfer:
         item.resume = None
         if validator is not None:
             item.resume = ResumePoint(0, validator, total, without_userinfo(str(response.url)))
+            if item.extras is not None and item.extras.sources is not None:
+                item.extras.sources.part_from = item.extras.sources.current
         pays = validator is not None and (total is None or total >= PARTIAL_ROW_BYTES)
         if pays or is_replacing:
             await self._note_partial(item)
@@ -380,6 +386,22 @@ def _start_over(item: Item) -> None:
     """Have the next request ask for the whole; ``item.resume`` goes on telling that the ledger may have a validator."""
     if item.resume is not None:
         item.resume = item.resume._replace(offset=0)
+
+
+def _url_of(item: Item) -> str:
+    """The URL that is asked: the item's own, or a mirror."""
+    return item.url if item.extras is None or item.extras.sources is None else item.extras.sources.current
+
+
+def _is_of_another_mirror(item: Item) -> bool:
+    """Whether the octets that are here came from another URL than is asked, and nothing holds them together.
+
+    A validator is one resource's (RFC 9110 section 8.8.1). With a digest, octets that do not belong together are seen.
+    """
+    extras = item.extras
+    if extras is None or extras.sources is None or extras.digests:
+        return False
+    return extras.sources.part_from != extras.sources.current
 
 
 def _check_size(item: Item, size: int | None, status: int) -> None:
@@ -397,7 +419,9 @@ def _check_size(item: Item, size: int | None, status: int) -> None:
 
 
 def _final_url(item: Item, response: ClientResponse) -> str | None:
-    return without_userinfo(str(response.url)) if response.history else None
+    if not response.history and (item.extras is None or _url_of(item) == item.url):
+        return None
+    return without_userinfo(str(response.url))
 
 
 def _modified(response: ClientResponse) -> float | None:

@@ -32,6 +32,8 @@ from fetchd.client import (
     exceptions,
 )
 from fetchd.jobs.failures import FailureClass
+from fetchd.jobs.manifests import FORMATS, BadLine
+from fetchd.jobs.manifests.formats import format_of, manifest_lines
 from tests.support.certs import server_context, write_authority
 from tests.support.named_tests import is_test
 from tests.support.raw_server import RawConnection, Request, raw_server, reply_with, response
@@ -244,7 +246,7 @@ async def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["run", "get", "status", "report", "retry", "verify"])
+@pytest.mark.parametrize("command", ["run", "get", "plan", "status", "report", "retry", "verify"])
 def test_every_option_of_the_command_stands_on_its_page(command: str) -> None:
     """Long and short; and the page tells of none that is not there."""
     fetchd = Path(sys.executable).with_name("fetchd")
@@ -256,6 +258,20 @@ def test_every_option_of_the_command_stands_on_its_page(command: str) -> None:
     if command == "run":
         rows = "\n".join(re.findall(r"^\| (`-.*?) \|", section.partition("## fetchd get")[0], re.MULTILINE))
         assert set(re.findall(r"--[a-z][a-z-]+", rows)) == there
+
+
+def test_every_format_of_manifests_has_an_example_that_is_read() -> None:
+    """Told by its content alone, and without a bad line; Parquet by the snippet that makes one."""
+    page = (ROOT / "docs" / "manifests.md").read_text()
+    examples = dict(re.findall(r"^```(\w+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    assert set(examples) - {"python"} == set(FORMATS) - {"parquet", "tsv"}
+    for name, text in examples.items():
+        if name == "python":
+            continue
+        assert format_of(text.encode(), "") == name
+        lines = [line for batch in manifest_lines([text.encode()]) for line in batch]
+        assert lines, name
+        assert not [line for line in lines if isinstance(line, BadLine)], name
 
 
 def test_every_event_is_told_with_all_its_fields() -> None:

@@ -95,6 +95,8 @@ def _raw_run(
     on_collision: given.OnCollision = None,
     existing: given.Existing = None,
     report: given.RunReport = None,
+    format: given.Format = None,
+    expand: given.Expand = False,
     checksum: given.Checksum = None,
     checksums: given.Checksums = None,
     durability: given.Durability = None,
@@ -152,6 +154,8 @@ def _raw_run(
         on_collision=on_collision,
         existing=existing,
         report=report,
+        format=format,
+        expand=expand,
         checksum=checksum,
         checksums=checksums,
         durability=durability,
@@ -216,7 +220,7 @@ _with_options_of(run)
 
 
 # What a run over what failed has from its folder.
-_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing")
+_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing", "format", "expand")
 
 
 def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -> int:
@@ -316,6 +320,40 @@ def get(
             quiet=quiet,
         )
     )
+
+
+@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
+def plan(
+    manifest: given.Manifest,
+    format: given.Format = None,
+    expand: given.Expand = False,
+    name: given.Name = None,
+    concurrency: given.Concurrency = None,
+    per_host: given.PerHost = None,
+    profile: given.Profile = None,
+    json: given.StatusJson = False,
+) -> int:
+    """Say what a manifest holds, before it is run; nothing is fetched.
+
+    Items, bad lines, duplicates, colliding names, hosts, and the host that would bind the run. The exit code is 1
+    where lines are bad or names collide.
+
+    \b
+    Example:  fetchd plan urls.csv --per-host 2
+    """
+    from .options import RawRun
+    from .plan_command import tell_plan
+
+    raw = RawRun(
+        manifest=manifest,
+        format=format,
+        expand=expand,
+        name=name,
+        concurrency=concurrency,
+        per_host=per_host,
+        profile=profile,
+    )
+    return tell_plan(raw, as_json=json)
 
 
 @app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))

@@ -13,7 +13,10 @@ import typer
 
 Manifest = Annotated[
     str,
-    typer.Argument(metavar="MANIFEST", help="Read URLs from this file, a line each; - is standard input (file)."),
+    typer.Argument(
+        metavar="MANIFEST",
+        help="Read items from this file or URL, a URL a line; - is standard input (file).",
+    ),
 ]
 Urls = Annotated[list[str], typer.Argument(metavar="URL", help="Fetch these, in this order (URLs).")]
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="Look at the run in this output folder (folder).")]
@@ -97,6 +100,19 @@ MaxTotalBytes = Annotated[
 ]
 MaxTime = Annotated[
     str | None, typer.Option("--max-time", metavar="TIME", help="Stop after this long (time; default none).")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="Read MANIFEST as plain, aria2, csv, tsv, tsvhttpdata, jsonl, parquet or metalink"
+        " (name; default by content and name).",
+    ),
+]
+Expand = Annotated[
+    bool,
+    typer.Option("--expand", help="Let [001-100] and {a,b} in a URL stand for many URLs (flag; default off)."),
 ]
 OnCollision = Annotated[
     str | None,

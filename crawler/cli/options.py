@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, TypedDict, TypeVar, get_args
 
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.hosts import DEAD_AFTER
+from fetchd.jobs.manifests import Format
 from fetchd.jobs.naming import safe_path
 from fetchd.jobs.network import Network
 from fetchd.jobs.report import format_of
@@ -65,6 +66,8 @@ class RawRun(RawNetwork):
     on_collision: str | None = None
     existing: str | None = None
     report: str | None = None
+    format: str | None = None
+    expand: bool = False
     profile: str | None = None
     checksum: str | None = None
     checksums: str | None = None
@@ -145,6 +148,8 @@ class _Given(TypedDict, total=False):
     on_collision: OnCollision
     existing: Existing
     keep_validators: bool
+    format: Format
+    expand: bool
     checksum: str
     checksums: Path
     durability: Durability
@@ -190,6 +195,9 @@ def run_order(raw: RawRun, read_text: ReadText, environment: Mapping[str, str] =
     if raw.report is not None:
         format_of(raw.report)
         given["keep_validators"] = True
+    if raw.format is not None:
+        given["format"] = _format(raw.format)
+    given["expand"] = raw.expand
     if raw.checksum is not None:
         given["checksum"] = _parsed("--checksum", raw.checksum, parse_algorithm)
     if raw.checksums is not None:
@@ -318,6 +326,12 @@ def _on_collision(text: str) -> OnCollision:
 def _existing(text: str) -> Existing:
     choices: tuple[Existing, ...] = get_args(Existing)
     _one_of("--existing", text, choices)
+    return choices[choices.index(text)]
+
+
+def _format(text: str) -> Format:
+    choices: tuple[Format, ...] = get_args(Format)
+    _one_of("--format", text, choices)
     return choices[choices.index(text)]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from fetchd.jobs.checksums import ALGORITHMS, algorithm_named
+from fetchd.jobs.request_fields import parse_field
 
 __all__ = [
     "parse_algorithm",
@@ -27,18 +28,10 @@ _SIZE: Final = re.compile(rf"({_NUMBER})\s*(?:([kmgtp]?)(i?b)?)", re.IGNORECASE 
 _TIME: Final = re.compile(rf"(?:{_NUMBER})|(?:(?:{_NUMBER})\s*(?:ms|[smhd])\s*)+", re.ASCII).fullmatch
 _TIME_PART: Final = re.compile(rf"({_NUMBER})\s*(ms|[smhd])?", re.ASCII)
 _RATE: Final = re.compile(rf"({_NUMBER})\s*(?:/\s*([smh]))?", re.ASCII).fullmatch
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 5.6.2
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MAX_DIGITS: Final = 18  # beyond it int() and float() answer with nonsense or an error of their own
-
-# What fetchd must say itself, or octets of two representations could be joined (RFC 9110 section 14, RFC 9112
-# section 6) or a body be stored otherwise than it says.
-_OURS: Final = frozenset(
-    ("accept-encoding", "connection", "content-length", "if-range", "range", "te", "trailer", "transfer-encoding")
-)
 
 
 def parse_size(text: str) -> int:
@@ -111,23 +104,6 @@ def parse_algorithm(text: str) -> str:
     if found is None:
         raise ValueError(f"expected one of {', '.join(ALGORITHMS)}")
     return found
-
-
-def parse_field(text: str) -> tuple[str, str]:
-    """Return name and value of a request field written as ``Name: value``.
-
-    Raises:
-        ValueError: It is not written so, or is one that fetchd sets itself. The value is not told: it may be secret.
-    """
-    name, colon, value = text.partition(":")
-    name, value = name.strip(" \t"), value.strip(" \t\r\n")
-    if not colon or _TOKEN(name) is None:
-        raise ValueError("expected 'Name: value'")
-    if _CONTROL(value) is not None:
-        raise ValueError(f"control characters in the value of {name}")
-    if name.lower() in _OURS:
-        raise ValueError(f"{name} is a field that fetchd sets itself")
-    return name, value
 
 
 def parse_fields(texts: Iterable[str], read_text: Callable[[str], str]) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ from . import (
     field_parameters,
     heads,
     locations,
+    manifests,
     multiparts,
     names,
     proxy_urls,
@@ -44,6 +45,7 @@ _MODULES = (
     sessions,
     names,
     sidecars,
+    manifests,
 )
 
 TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}

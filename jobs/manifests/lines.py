@@ -15,6 +15,7 @@ from ..targets import without_userinfo
 __all__ = [
     "BATCH_LINES",
     "BLANKS",
+    "BOM",
     "MAX_LINE_BYTES",
     "MAX_SHOWN",
     "BadLine",
@@ -38,7 +39,9 @@ MAX_SHOWN: Final = 200
 BLANKS: Final = " \t\r\v\f"
 """What may stand around a URL."""
 
-_BOM: Final = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
+"""May stand before the first line."""
+
 # What is looked at of a bad line: 200 characters of UTF-8 are no more than this.
 _EXCERPT_OCTETS: Final = 4 * MAX_SHOWN
 _OPEN_AUTHORITY: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*$")
@@ -99,14 +102,14 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
         if newline:
             lines = (bytes(rest) + block).split(b"\n")
             if not number:
-                lines[0] = lines[0].removeprefix(_BOM)
+                lines[0] = lines[0].removeprefix(BOM)
             yield number, lines
             number += len(lines)
             rest.clear()
         rest += tail
-        del rest[MAX_LINE_BYTES + len(_BOM) + 1 :]
+        del rest[MAX_LINE_BYTES + len(BOM) + 1 :]
     if rest:
-        yield number, [bytes(rest) if number else bytes(rest).removeprefix(_BOM)]
+        yield number, [bytes(rest) if number else bytes(rest).removeprefix(BOM)]
 
 
 def decoded(octets: bytes) -> str:

@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from ..exceptions import ManifestError
 from .lines import Batch
+from .problems import UnreadableError
 
 __all__ = ["STANDARD_INPUT", "ManifestSource"]
 
@@ -37,6 +38,7 @@ _STOP_SECONDS: Final = 1.0  # how long aclose waits for a thread that hangs in a
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 Parse = Callable[[Iterable[bytes]], Iterator[Batch]]
+Fault = Callable[[], ManifestError | None]
 
 
 class ManifestSource:
@@ -49,19 +51,21 @@ class ManifestSource:
         lines_read: Number of the last line handed out, from 1; 0 before.
     """
 
-    def __init__(self, fd: int, name: str, parse: Parse, *, close_fd: bool = True) -> None:
+    def __init__(self, fd: int, name: str, parse: Parse, *, close_fd: bool = True, fault: Fault | None = None) -> None:
         """Read from the descriptor *fd*; prefer `open`.
 
         Args:
             fd: Where the octets come from. It may be non-blocking.
             name: For messages.
-            parse: From chunks of octets to batches of lines; runs in the thread.
+            parse: From chunks of octets to batches of lines, or UnreadableError; runs in the thread.
             close_fd: Whether *fd* is closed at the end.
+            fault: Asked where the octets end, in the thread: why they do, None when that is the end.
         """
         self.name = name
         self.lines_read = 0
         self._fd = fd
         self._close_fd = close_fd
+        self._fault = fault
         self._parse = parse
         self._reader: _Reader | None = None  # None until the first batch is asked for
         self._is_iterating = False
@@ -108,7 +112,7 @@ class ManifestSource:
         if self._is_closed:
             raise StopAsyncIteration
         if self._reader is None:
-            self._reader = _Reader(self._fd, self.name, self._parse, close_fd=self._close_fd)
+            self._reader = _Reader(self._fd, self.name, self._parse, close_fd=self._close_fd, fault=self._fault)
         self._is_iterating = True
         try:
             batch = await self._reader.next_batch()
@@ -149,13 +153,14 @@ class _Reader:
         has_ended: Whether the manifest was read to its end, and nothing read was dropped.
     """
 
-    def __init__(self, fd: int, name: str, parse: Parse, *, close_fd: bool) -> None:
+    def __init__(self, fd: int, name: str, parse: Parse, *, close_fd: bool, fault: Fault | None) -> None:
         self.ready: deque[Batch] = deque()
         self.has_ended = False
         self._fd = fd
         self._name = name
         self._parse = parse
         self._close_fd = close_fd
+        self._fault = fault
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()  # a batch came, or none will come any more
         self._gone = asyncio.Event()  # the thread is through
@@ -213,6 +218,10 @@ class _Reader:
                 if not self._hand_over(batch):
                     break
             failure = None
+        except ManifestError as exc:
+            failure = exc
+        except UnreadableError as exc:
+            failure = ManifestError(self._name, exc.reason)
         except OSError as exc:
             failure = ManifestError(self._name, (exc.strerror or str(exc)).lower())
         finally:
@@ -235,6 +244,9 @@ class _Reader:
             except BlockingIOError:  # somebody else reads from the same pipe and was quicker
                 continue
             if not chunk:
+                fault = None if self._fault is None else self._fault()
+                if fault is not None:
+                    raise fault
                 return
             yield chunk
 

@@ -7,6 +7,7 @@ SQLite; and by counting, before and after each call that touches the disk, which
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import random
 import signal
@@ -102,6 +103,12 @@ class Trial:
         self.tree = self.folder / "out" / self.origin.url.removeprefix("http://").replace(":", "+")
         self.digests = {name: file.sha256() for name, file in self.origin.files.items()}
 
+    def tabulate(self) -> None:
+        """Have the manifest be a table that says size and digest of each file."""
+        rows = [f"{self.origin.url}/{name},{file.size},{file.sha256()}" for name, file in self.origin.files.items()]
+        self.manifest = self.folder / "manifest.csv.gz"
+        self.manifest.write_bytes(gzip.compress("\n".join(["url,size,sha256", *rows]).encode()))
+
     @asynccontextmanager
     async def process(self, fatal: int = 0, when: str = "before") -> AsyncIterator[asyncio.subprocess.Process]:
         """Run the program on the folder; it is over at the end of the ``async with``."""
@@ -175,11 +182,13 @@ class Trial:
         return url.removeprefix(f"{self.origin.url}/")
 
 
-async def killed_by_the_clock(folder: Path, seed: int, kills: int) -> Trial:
-    """Kill *kills* runs on one folder at random moments, then finish."""
+async def killed_by_the_clock(folder: Path, seed: int, kills: int, table: bool = False) -> Trial:
+    """Kill *kills* runs on one folder at random moments, then finish; *table*: the manifest is a compressed table."""
     rng = random.Random(seed)
     async with Origin(files(seed)) as origin:
         trial = Trial(folder, origin)
+        if table:
+            trial.tabulate()
         for _ in range(kills):
             # Most of what is interesting happens early: small files, batches, the first octets of large ones.
             await trial.run_and_kill(0.6 * rng.random() ** 2)
@@ -211,6 +220,14 @@ async def test_killed_five_times_at_random_moments_everything_is_there_once_at_l
     trial = await killed_by_the_clock(tmp_path, seed=1, kills=5)
     assert trial.kills >= 2  # of five, since a run may be over before its moment
     assert any(status == 206 and start for _, status, start in trial.origin.log)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_a_run_over_a_table_is_killed_and_gone_on_with_alike(tmp_path: Path) -> None:
+    """Sizes and digests that the manifest says are checked across the kills."""
+    trial = await killed_by_the_clock(tmp_path, seed=2, kills=4, table=True)
+    assert trial.kills >= 2
 
 
 @pytest.mark.slow

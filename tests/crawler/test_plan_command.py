@@ -1,0 +1,44 @@
+"""``fetchd plan``: the real command; what it says and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fetchd.crawler.cli.exit_codes import ExitCode
+from tests.crawler.command import fetchd
+
+pytestmark = pytest.mark.slow
+
+
+async def test_a_manifest_is_told_of_in_words(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(
+        "url,size\n"
+        + "".join(f"http://a/{n},10\n" for n in range(20))
+        + "http://b/1,\nhttp://b/1,\nnonsense,\nhttp://a/0/x,1\n"
+    )
+    ran = await fetchd("plan", tmp_path / "list.csv", "-j", "8", "--per-host", "2")
+    assert ran.code == ExitCode.SOME_FAILED
+    assert ran.out.decode().splitlines() == [
+        "23 items, 1 of them duplicates; 1 bad lines",
+        "201 B in the 21 items whose size is said",
+        "bad: nonsense (line 24): no scheme; expected a URL that begins with http:// or https://",
+        "names: a/0 is a file and a folder (line 2)",
+        "2 hosts",
+        "a:80: 21 items",
+        "b:80: 2 items",
+        "a:80 binds the run: with 2 at a time from one host, 2.2 of 8 slots are in use on average",
+    ]
+
+
+async def test_an_object_of_json_and_the_exit_codes(tmp_path: Path) -> None:
+    """0 where all is well, from standard input too; 2 for what cannot be read or is empty."""
+    ran = await fetchd("plan", "-", "--json", "--expand", stdin=b"http://h/[1-3]\n")
+    assert ran.code == ExitCode.DONE
+    assert json.loads(ran.out)["hosts"] == {"h:80": 3}
+    assert (await fetchd("plan", "-", stdin=b"")).code == ExitCode.USAGE
+    ran = await fetchd("plan", tmp_path / "none.txt")
+    assert (ran.code, ran.out) == (ExitCode.USAGE, b"")
+    assert "cannot read manifest" in ran.err
