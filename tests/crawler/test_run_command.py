@@ -260,12 +260,13 @@ async def test_a_manifest_that_gives_nothing_to_do_is_told(
 
 
 async def test_a_folder_or_a_url_in_the_place_of_a_manifest_is_told(tmp_path: Path) -> None:
-    """Both happen; for the URL there is another command."""
+    """Both happen; a URL is a manifest too, and for a single file there is another command."""
     ran = await fetchd("run", tmp_path, cwd=tmp_path)
     assert (ran.code, ran.lines) == (2, [f"cannot read manifest {tmp_path}: it is a folder; expected a file"])
-    ran = await fetchd("run", "http://h.test/a", cwd=tmp_path)
+    async with raw_server(by_path()) as server:
+        ran = await fetchd("run", server.url("/a"), cwd=tmp_path)
     assert ran.code == ExitCode.USAGE
-    assert ran.lines[0].endswith("no such file or directory; for a single URL: fetchd get URL")
+    assert ran.lines[0].endswith("/a: status 404 Not Found; for a single URL: fetchd get URL")
     assert os.listdir(tmp_path) == []
 
 
