@@ -35,6 +35,8 @@ _SKIPPED: Final = {
     "duplicate": "duplicate",
     "kept": "kept",
     "collision": "name taken",
+    "present": "there already",
+    "same": "the same already",
 }
 
 

@@ -54,6 +54,11 @@ class Looker:
         self._standing = standing
         self._look: Callable[[Item, Standing], Awaitable[Fetched]] = self._ask if asks else self._hash
 
+    @property
+    def received(self) -> int:
+        """Octets of content that came so far."""
+        return self._transfer.received
+
     async def attempt(self, item: Item) -> Fetched:
         """Fetch *item* once, if its file does not stay.
 

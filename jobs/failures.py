@@ -98,6 +98,7 @@ class Failure(NamedTuple):
         redirected: Whether a redirection led to where it failed: then the item's host has answered.
         unasked: Whether the name servers could not be asked, or gave no answer in time: nothing was learnt of the host,
             not even that it has no name.
+        of_sink: Whether it is that of the server that content is sent to: it tells nothing of the item's host.
     """
 
     failure_class: FailureClass
@@ -106,6 +107,7 @@ class Failure(NamedTuple):
     retry_after: float | None = None
     redirected: bool = False
     unasked: bool = False
+    of_sink: bool = False
 
 
 class HostSign(Enum):
@@ -306,6 +308,8 @@ def verdict(failure: Failure) -> Verdict:
     The one place that knows. ``disk`` is not retried because it ends the run; the item stays for the next.
     """
     failure_class, status = failure.failure_class, failure.status
+    if failure.of_sink:
+        return verdict(failure._replace(of_sink=False))._replace(sign=HostSign.NONE)
     if failure_class is FailureClass.HTTP_5XX or failure_class is FailureClass.HTTP_4XX:
         return _STATUS_VERDICTS.get(status or 0) or _VERDICTS[failure_class]
     if failure_class is FailureClass.TIMEOUT_TOTAL and status is not None:

@@ -26,7 +26,7 @@ from .naming import safe_path
 from .resume import ResumePoint
 from .settings import Existing, OnCollision
 from .targets import Target, parse_target
-from .templates import DEFAULT, Template
+from .templates import DEFAULT, Naming, Template
 
 __all__ = ["Admitted", "Intake", "Known", "Standing", "derive_path"]
 
@@ -93,6 +93,7 @@ class Intake:
         template: By which items are named that the manifest does not name.
         existing: What happens to an item that is done.
         is_fresh: The folder held no file when the run began: nothing needs to be looked for that we did not write.
+        keeps_files: Whether what is done is a file; where it is none the ledger's word has to do.
 
     Attributes:
         standing: Items that are done and whose files are to be looked at again, until they are released.
@@ -109,8 +110,9 @@ class Intake:
         part_size_of: SizeOf,
         is_fresh: bool,
         was_in_this_boot: Callable[[int], bool] = lambda _: True,
-        template: Template = _BY_DEFAULT,
+        template: Naming = _BY_DEFAULT,
         existing: Existing = "keep",
+        keeps_files: bool = True,
     ) -> None:
         self._on_collision = on_collision
         self._run = run
@@ -118,6 +120,7 @@ class Intake:
         self._part_size_of = part_size_of
         self._is_fresh = is_fresh
         self._was_in_this_boot = was_in_this_boot
+        self._keeps_files = keeps_files
         self._template = None if template.text == DEFAULT else template
         self._existing = existing
         self.standing: dict[Item, Standing] = {}
@@ -240,7 +243,7 @@ class Intake:
         is_finished = entry.state in (State.DONE, State.FINISHING)
         if entry.run == self._run:
             self._skip(item, _DUPLICATE, admitted)
-        elif is_finished and self._size_of(entry.file or item.path) == entry.size:
+        elif is_finished and (not self._keeps_files or self._size_of(entry.file or item.path) == entry.size):
             self._judge_done(item, entry, admitted)
         elif entry.failure_class == FailureClass.POLICY:
             self._judge_new(item, admitted, again)  # what stood in its way may have gone, or stand there still
@@ -310,7 +313,7 @@ def _looked_up(item: Item) -> str:
     return item.url if item.extras is None else item.identity
 
 
-def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template: Template | None) -> Item:
+def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template: Naming | None) -> Item:
     """Return the item of a line that says more than its URL, or that *template* names (None: the default one).
 
     Raises:
@@ -323,8 +326,10 @@ def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template
         extras.sources = Sources((url, *extras.mirrors))
     if isinstance(line, DetailedLine) and line.path is not None:
         path = name = line.path
-    elif name is not None or template is None:
+    elif template is None:
         path = safe_path(target, name)
+    elif name is not None:
+        path = template.path_named(target, name)
     else:
         path = template.path(target, url, row=line.number, columns={} if extras is None else extras.columns)
         name = None if template.follows_url else path

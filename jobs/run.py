@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Final, NamedTuple
 
 from fetchd.client import ClientSession
 
@@ -55,10 +55,10 @@ from .scheduler import Scheduler
 from .sessions import open_session
 from .settings import RunSettings
 from .sinks import Folder
-from .templates import Template, derive_by
-from .transfer import AttemptFailedError, Fetched, Transfer
+from .templates import Naming, Template, derive_by
+from .transfer import AttemptFailedError, Attempts, Fetched, Transfer
 
-__all__ = ["Run", "run"]
+__all__ = ["Keeping", "OnEvent", "Run", "run"]
 
 # Free retries of an item whose host asks for less (429, 503 ...) or cannot be reached, before it fails after all.
 MAX_FREE_RETRIES: Final = 20
@@ -75,6 +75,20 @@ LIMITS_S: Final = 0.05
 RETRY: Final = "what failed"
 
 OnEvent = Callable[[Event], None]
+
+
+class Keeping(NamedTuple):
+    """What becomes of a body, for the parts of a run that need not know more of it.
+
+    Attributes:
+        naming: Gives items their paths.
+        keeps_files: Whether a path is that of a file, which can be looked for.
+        ended: State of an item whose body came whole: FINISHING where a file is to get its name.
+    """
+
+    naming: Naming
+    keeps_files: bool = True
+    ended: State = State.FINISHING
 
 
 async def run(settings: RunSettings, on_event: OnEvent | None = None) -> Summary:
@@ -118,7 +132,8 @@ class Run:
         self._fault: BaseException | None = None  # what ended the run and should not happen
         self._manifest_done = False
         self._free_since: dict[Item, float] = {}  # when an item failed for the first time without its being counted
-        self._transfer: Transfer | None = None  # until it begins
+        self._transfer: Attempts | None = None  # until it begins
+        self._keeping = Keeping(Template.parse(settings.name))
         self._keeps_validators = settings.keep_validators or settings.existing == "update"
         self._slots: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
@@ -131,6 +146,25 @@ class Run:
         contact = first_contact(settings.per_host) if settings.first_contact is None else settings.first_contact
         self._manners = Manners(self._gate, rates, contact)
         self._scheduler = Scheduler(settings.concurrency, settings.per_host, window=settings.window, rates=rates)
+
+    # For other kinds of runs.
+
+    def _make_transfer(self, session: ClientSession, folder: Folder) -> Attempts:
+        settings = self._settings
+        template = Template.parse(settings.name)
+        transfer = Transfer(
+            session,
+            folder,
+            self._note_partial,
+            settings.timeout,
+            self._checks,
+            self._manners,
+            keeps_validators=self._keeps_validators,
+            name_file=file_namer(template) if template.needs_head else None,
+        )
+        if settings.existing in ("verify", "update"):
+            return Looker(transfer, folder, self._intake.standing, asks=settings.existing == "update")
+        return transfer
 
     # For callers.
 
@@ -176,8 +210,8 @@ class Run:
                     Folder(settings.output) as recorder_folder,
                     Ledger.open(
                         settings.output,
-                        template=settings.name,
-                        derive=derive_by(settings.name),
+                        template=self._keeping.naming.text,
+                        derive=derive_by(self._keeping.naming.text),
                         survives_power_loss=syncs,
                     ) as ledger,
                 ):
@@ -203,33 +237,23 @@ class Run:
         settings = self._settings
         ledger.begin_run(settings.manifest if settings.retry is None else RETRY, time.time())
         syncs = settings.durability == "power"
-        template = Template.parse(settings.name)
-        placer = Placer(recorder_folder, numbers=settings.on_collision == "number") if template.needs_head else None
+        keeping = self._keeping
+        is_named_later = isinstance(keeping.naming, Template) and keeping.naming.needs_head
+        placer = Placer(recorder_folder, numbers=settings.on_collision == "number") if is_named_later else None
         self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs, placer=placer)
-        self._transfer = Transfer(
-            session,
-            folder,
-            self._note_partial,
-            settings.timeout,
-            self._checks,
-            self._manners,
-            keeps_validators=self._keeps_validators,
-            name_file=file_namer(template) if template.needs_head else None,
-        )
         self._intake = Intake(
             was_in_this_boot=ledger.was_in_this_boot,
-            template=template,
+            template=keeping.naming,
             existing=settings.existing,
             on_collision=settings.on_collision,
             run=ledger.run,
             size_of=folder.size,
             part_size_of=folder.part_size,
-            is_fresh=folder.is_empty(),
+            is_fresh=not keeping.keeps_files or folder.is_empty(),
+            keeps_files=keeping.keeps_files,
         )
+        self._transfer = self._make_transfer(session, folder)
         self._attempt = self._transfer.attempt
-        if settings.existing in ("verify", "update"):
-            asks = settings.existing == "update"
-            self._attempt = Looker(self._transfer, folder, self._intake.standing, asks=asks).attempt
         self._emit(RunStarted(settings.output))
         recording = asyncio.create_task(self._recorder.run())
         recording.add_done_callback(self._recorder_ended)
@@ -404,7 +428,10 @@ class Run:
     def _not_fetched(self, item: Item, exc: Exception, started: float) -> None:
         """An attempt has ended without a body: say what that means, for the item or for the run."""
         if isinstance(exc, AttemptFailedError):
-            self._attempt_failed(item, exc.failure, started)
+            if exc.delay is not None:
+                self._scheduler.retry(item, self._loop.time(), exc.failure, exc.delay)
+            else:
+                self._attempt_failed(item, exc.failure, started, is_final=exc.is_final)
         elif isinstance(exc, KeptError):
             self._kept(item, exc)
         elif isinstance(exc, LocalFailureError):
@@ -431,7 +458,7 @@ class Run:
         self._scheduler.done(item, now, None, (fetched.head_at or now) - started_at)
         if item.throttles:
             self._free_since.pop(item, None)
-        row = self._row(item, State.FINISHING, started)
+        row = self._row(item, self._keeping.ended, started)
         row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
         if fetched.digest is not None:
             row.digest = fetched.digest
@@ -450,6 +477,9 @@ class Run:
                 failure = Failure(FailureClass.POLICY, str(problem), fetched.status)
                 self._finish(Outcome(item, Result.FAILED, failure, seconds=row.seconds, status=fetched.status))
                 return
+            if fetched.skipped:
+                self._finish(Outcome(item, Result.SKIPPED, seconds=row.seconds, reason=fetched.skipped))
+                return
             self._done += 1
             if self._on_each is None:
                 return
@@ -459,7 +489,7 @@ class Run:
 
         self._recorder.put(Entry(row, fetched.data, fetched.modified, on_recorded))
 
-    def _attempt_failed(self, item: Item, failure: Failure, started: float) -> None:
+    def _attempt_failed(self, item: Item, failure: Failure, started: float, *, is_final: bool = False) -> None:
         """Try again, or not: see ``failures.verdict``."""
         now = self._loop.time()
         judged = verdict(failure)
@@ -467,8 +497,10 @@ class Run:
             item.attempts += 1
         else:
             item.throttles += 1
-        has_tries = self._has_tries_left(item, now)
-        if item.extras is not None and self._goes_to_mirror(item, failure, judged, now, has_tries=has_tries):
+        has_tries = not is_final and self._has_tries_left(item, now)
+        # Another source is of no use where the destination has failed.
+        may_go = item.extras is not None and not failure.of_sink
+        if may_go and self._goes_to_mirror(item, failure, judged, now, has_tries=has_tries):
             return
         if not judged.retry or not has_tries:
             self._scheduler.done(item, now, failure)
@@ -545,7 +577,7 @@ class Run:
             state,
             derived=item.name is None,
             row=item.row,
-            attempts=item.attempts + item.throttles + (state is State.FINISHING),
+            attempts=item.attempts + item.throttles + (state <= State.DONE),
             line=item.line,
             started=started or now,
             seconds=now - started if started else 0.0,

@@ -279,7 +279,7 @@ class Scheduler:
         sign = HostSign.ANSWERED if failure is None else verdict(failure).sign
         if sign is HostSign.SILENT:
             sign = HostSign.NONE if lane.has_answered else HostSign.AT_FAULT
-        retry_after = None if failure is None else failure.retry_after
+        retry_after = None if failure is None or failure.of_sink else failure.retry_after
         if failure is not None and sign is HostSign.AT_FAULT:
             budget = self._budget_of(lane, now)
             budget.failed(now, failure)

@@ -23,13 +23,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from .exceptions import SettingsError
 from .naming import bounded, digits_for, host_folder, path_parts, safe_component, safe_path
 from .targets import Target, parse_target, without_userinfo
 
-__all__ = ["DEFAULT", "Template", "derive_by"]
+__all__ = ["DEFAULT", "Naming", "Template", "derive_by"]
 
 DEFAULT: Final = "{host}/{path}"
 _MAX_DIGITS: Final = 32
@@ -207,6 +207,10 @@ class Template:
         """Whether *name* is the last component of the path by which an item is known until its response is here."""
         return self.needs_head and name == _provisional(url)
 
+    def path_named(self, target: Target, name: str) -> str:
+        """Return the safe path of an item that the manifest gives a name."""
+        return safe_path(target, name)
+
     def file(
         self, target: Target, url: str, served: str | None, *, row: int = 0, columns: Mapping[str, str] = _NOTHING
     ) -> str:
@@ -238,6 +242,8 @@ def _check_literals(parts: list[str | _Field]) -> None:
     literal = "".join(part if isinstance(part, str) else "x" for part in parts)
     if not literal:
         raise ValueError("it is empty")
+    if literal.startswith(("http://", "https://")):
+        raise ValueError("a URL, which is for fetchd mirror alone; expected a path below the output folder")
     if literal.startswith("/"):
         raise ValueError("an absolute path; expected one relative to the output folder")
     if "\\" in literal or not literal.isprintable():
@@ -248,11 +254,31 @@ def _check_literals(parts: list[str | _Field]) -> None:
         raise ValueError("it ends with a folder; expected the name of a file")
 
 
+class Naming(Protocol):
+    """What gives items their paths. A `Template` does, and that of the destinations of a mirror.
+
+    Attributes:
+        text: As it was written; the ledger holds the folder to it.
+        follows_url: Whether the path follows from the URL alone.
+    """
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def follows_url(self) -> bool: ...
+    def path(self, target: Target, url: str, *, row: int = 0, columns: Mapping[str, str] = _NOTHING) -> str: ...
+    def path_named(self, target: Target, name: str) -> str: ...
+
+
 @lru_cache(maxsize=8)
 def derive_by(template: str) -> Callable[[str], str]:
     """Return what gives a URL its path under *template*, the text of one that was understood once.
 
     Of a template that does not follow the URL alone every path is kept in the ledger, and this is never asked.
     """
+    if template.startswith(("http://", "https://")):
+        from .mirror.template import UrlTemplate  # of a mirror, which stands above this module
+
+        return UrlTemplate(template).derive
     parsed = Template.parse(template)
     return lambda url: parsed.path(parse_target(url), url)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession, RequestOptions
 
@@ -35,7 +35,7 @@ from .resume import Decision, ResumePoint, Step, resume_decision, resume_fields,
 from .sinks import BAD_SUFFIX, Folder
 from .targets import without_userinfo
 
-__all__ = ["SMALL_BODY_BYTES", "AttemptFailedError", "Fetched", "Transfer"]
+__all__ = ["SMALL_BODY_BYTES", "AttemptFailedError", "Attempts", "Fetched", "Transfer"]
 
 SMALL_BODY_BYTES: Final = 65_536
 """Octets up to which a body of known length is read into memory: at 64 attempts under way 4 MiB in all."""
@@ -49,10 +49,14 @@ class AttemptFailedError(Exception):
 
     Attributes:
         failure: How.
+        delay: Seconds after which the item is to come again, for an attempt that was not made; None for one that was.
+        is_final: Whether no further attempt is of use, whatever the failure is.
     """
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, *, delay: float | None = None, is_final: bool = False) -> None:
         self.failure = failure
+        self.delay = delay
+        self.is_final = is_final
         super().__init__(failure.message)
 
 
@@ -71,6 +75,7 @@ class Fetched:
         etag: As sent, where it is to be kept.
         last_modified: The same.
         head_at: When the head of the answer had come, by the loop's clock; 0 where the content had come with it.
+        skipped: Why nothing was to be done after all; empty when it was.
     """
 
     size: int
@@ -83,6 +88,16 @@ class Fetched:
     etag: str | None = None
     last_modified: str | None = None
     head_at: float = 0.0
+    skipped: str = ""
+
+
+class Attempts(Protocol):
+    """What makes the attempts of a run, and counts their octets."""
+
+    @property
+    def attempt(self) -> Callable[[Item], Awaitable[Fetched]]: ...
+    @property
+    def received(self) -> int: ...
 
 
 class Transfer:

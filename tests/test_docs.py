@@ -43,6 +43,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 CLIENT = (ROOT / "docs" / "client.md").read_text()
 FEATURES = (ROOT / "docs" / "features.md").read_text()
 RUN = (ROOT / "docs" / "run.md").read_text()
+MIRROR = (ROOT / "docs" / "mirror.md").read_text()
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -246,14 +247,15 @@ async def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["run", "get", "plan", "status", "report", "retry", "verify"])
+@pytest.mark.parametrize("command", ["run", "mirror", "get", "plan", "status", "report", "retry", "verify"])
 def test_every_option_of_the_command_stands_on_its_page(command: str) -> None:
     """Long and short; and the page tells of none that is not there."""
     fetchd = Path(sys.executable).with_name("fetchd")
     helped = subprocess.run([fetchd, command, "--help"], capture_output=True, text=True, check=True).stdout
     options = helped.partition("\nOptions:\n")[2]
     there = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(re.findall(r"^  -.*", options, re.MULTILINE))))
-    section = RUN if command in ("run", "retry") else RUN.partition(f"## fetchd {command}")[2].partition("\n## ")[0]
+    pages = {"run": RUN, "retry": RUN, "mirror": MIRROR}
+    section = pages.get(command) or RUN.partition(f"## fetchd {command}")[2].partition("\n## ")[0]
     assert there - {"--help"} <= set(re.findall(r"--[a-z][a-z-]+", section))
     if command == "run":
         rows = "\n".join(re.findall(r"^\| (`-.*?) \|", section.partition("## fetchd get")[0], re.MULTILINE))

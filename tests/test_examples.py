@@ -419,6 +419,17 @@ async def test_chain_get_into_post_relays_every_octet(manner: Manner) -> None:
 
 
 @pytest.mark.slow
+async def test_mirror_goes_on_when_the_source_drops() -> None:
+    """In one upload, with the digest of the whole."""
+    file = File("a", 3 * MIB, Manner.DROPPED)
+    async with origin_of(file) as origin, target_of() as server:
+        output = await example("mirror.py", f"{origin.url}/a", server.url("/a"))
+    assert output == f"sent {3 * MIB} octets (sha256 {file.sha256()[:16]}), the answer is 201\n"
+    [request] = server.requests
+    assert (request.method, request.body) == ("PUT", whole(file))
+
+
+@pytest.mark.slow
 async def test_hash_while_uploading_prints_the_digest_of_what_it_relayed() -> None:
     """The digest is the one of the octets that the target got."""
     file = File("a", 3 * MIB)

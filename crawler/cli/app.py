@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from . import declarations as given
+from . import mirror_declarations as sending
 from . import network_declarations as way
 from .exit_codes import ExitCode
 from .plain import PlainCommand, PlainGroup
@@ -238,6 +239,69 @@ def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -
 
 
 _with_options_of(retry, _NOT_OF_RETRY)
+
+
+# A mirror has no files that could have names, or be there already.
+_NOT_OF_MIRROR: Final = ("manifest", "output", "name", "existing")
+
+
+def mirror(
+    manifest: given.Manifest,
+    to: sending.To,
+    output: sending.Output = None,
+    method: sending.Method = None,
+    field: sending.Field = None,
+    to_header: sending.ToHeader = None,
+    to_auth: sending.ToAuth = None,
+    to_proxy: sending.ToProxy = None,
+    to_unix_socket: sending.ToUnixSocket = None,
+    to_cacert: sending.ToCaCert = None,
+    to_insecure: sending.ToInsecure = False,
+    to_per_host: sending.ToPerHost = None,
+    if_absent: sending.IfAbsent = False,
+    skip_same: sending.SkipSame = None,
+    tee: sending.Tee = None,
+    spool: sending.Spool = False,
+    mkcol: sending.MkCol = False,
+    dry_run: sending.DryRun = False,
+    **options: Any,
+) -> int:
+    """Get every item of a manifest and send it on, a download chained into an upload.
+
+    Nothing is stored; the slower side sets the pace. A source that drops is asked to go on and feeds the same upload.
+    Run it again on the same folder to go on: what was sent is skipped, what failed is tried again.
+
+    \b
+    Example:  fetchd mirror urls.txt --to 'https://dst.example/in/{path}'
+              fetchd mirror urls.txt --to http://dst.example/up --field file --to-auth @secret
+    """
+    from .mirror_command import mirror_manifest
+    from .mirror_options import RawMirror
+
+    return mirror_manifest(
+        RawMirror(
+            run=_raw_run(manifest=manifest, output=output, **options),
+            to=to,
+            method=method,
+            field=field,
+            to_header=tuple(to_header or ()),
+            to_auth=to_auth,
+            to_proxy=to_proxy,
+            to_unix_socket=to_unix_socket,
+            to_cacert=to_cacert,
+            to_insecure=to_insecure,
+            to_per_host=to_per_host,
+            if_absent=if_absent,
+            skip_same=skip_same,
+            tee=tee,
+            spool=spool,
+            mkcol=mkcol,
+            dry_run=dry_run,
+        )
+    )
+
+
+_with_options_of(mirror, _NOT_OF_MIRROR)
 
 
 @app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))

@@ -13,12 +13,13 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 from fetchd.jobs.events import Event, ItemFinished, Progress, RunFinished, RunStarted, Summary
 from fetchd.jobs.exceptions import JobError, LedgerError, LocalFailureError, ManifestError, SettingsError
 from fetchd.jobs.items import Result
-from fetchd.jobs.run import Run
+from fetchd.jobs.run import OnEvent, Run
 
 from ..progress import Display, choose_display
 from ..words import failure_line, next_step, summary_lines
@@ -31,7 +32,7 @@ from .report_command import tell_report
 from .signals import TwoSignals
 from .streams import read_text, say
 
-__all__ = ["run_manifest", "run_ordered"]
+__all__ = ["conduct", "run_manifest", "run_ordered"]
 
 _FAILURES: Final = (Result.FAILED, Result.INVALID)
 
@@ -48,7 +49,18 @@ def run_manifest(raw: RawRun) -> int:
 
 def run_ordered(order: RunOrder) -> int:
     """Do a run whose options were understood; return the exit code."""
-    reporter = Reporter(order)
+    return conduct(order, lambda on_event: Run(order.settings, on_event, tell_all=order.json))
+
+
+def conduct(order: RunOrder, make_run: Callable[[OnEvent], Run], command: str = "run") -> int:
+    """Do a run of any kind and tell of it; return the exit code.
+
+    Args:
+        order: What to do, and how much to say.
+        make_run: Gives the run, called in its loop.
+        command: How it was asked for, for what is said.
+    """
+    reporter = Reporter(order, command)
     if order.note and order.voice is not Voice.QUIET:
         say(order.note)
     try:
@@ -57,7 +69,7 @@ def run_ordered(order: RunOrder) -> int:
         gc.set_threshold(50_000, 20, 50)
         allow_descriptors(order.settings.concurrency)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            summary, signal_number = runner.run(_execute(order, reporter))
+            summary, signal_number = runner.run(_execute(make_run, reporter))
     except JobError as exc:
         reporter.close()
         say(_with_advice(exc))
@@ -73,8 +85,8 @@ def run_ordered(order: RunOrder) -> int:
     return code
 
 
-async def _execute(order: RunOrder, reporter: Reporter) -> tuple[Summary, int | None]:
-    run = Run(order.settings, reporter.on_event, tell_all=order.json)
+async def _execute(make_run: Callable[[OnEvent], Run], reporter: Reporter) -> tuple[Summary, int | None]:
+    run = make_run(reporter.on_event)
 
     def stop(_: int) -> None:
         reporter.stopping()
@@ -112,7 +124,7 @@ class Reporter:
         has_started: Whether the run has begun, the ledger being ours.
     """
 
-    def __init__(self, order: RunOrder) -> None:
+    def __init__(self, order: RunOrder, command: str = "run") -> None:
         self.has_started = False
         self._order = order
         self._lines = JsonLines() if order.json else None
@@ -123,7 +135,7 @@ class Reporter:
         self._display: Display = choose_display(
             say,
             sys.stderr,
-            f"fetchd run {settings.manifest} -o {settings.output}",
+            f"fetchd {command} {settings.manifest} -o {settings.output}",
             wanted=order.progress and not is_shared,
         )
 

@@ -40,7 +40,7 @@ print(*sys.modules, file=sys.stderr)
 
 def test_the_commands_are_those_that_are_built() -> None:
     """What is not there yet is not in the help."""
-    assert set(COMMANDS) == {"run", "get", "plan", "status", "report", "retry", "verify"}
+    assert set(COMMANDS) == {"run", "mirror", "get", "plan", "status", "report", "retry", "verify"}
 
 
 @each_option

@@ -1,0 +1,11 @@
+"""Mirroring: a download chained straight into an upload, one by ``mirror``, many by ``MirrorJob``."""
+
+from __future__ import annotations
+
+from .delivery import Mirrored
+from .job import MirrorJob
+from .settings import Delivery, MirrorSettings, SameBy
+from .single import MirrorError, mirror
+from .template import UrlTemplate
+
+__all__ = ["Delivery", "MirrorError", "MirrorJob", "MirrorSettings", "Mirrored", "SameBy", "UrlTemplate", "mirror"]

@@ -1,0 +1,155 @@
+"""What the hosts that are sent to can take: as many uploads at a time, a gate, a breaker each.
+
+The scheduler keeps the hosts that are fetched from, by what attempts tell of them; this keeps the others by the same
+rules (``hosts.HostBudget``). Who is let in here holds a slot of the source's host meanwhile. So nobody waits here
+for a time: only for a place among the uploads of a host that is well. Where a gate or a probe is waited for the item
+is put off, and comes again when that is over; where the host is dead it fails at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+
+from ..exceptions import SettingsError
+from ..failures import Failure, FailureClass, HostSign, verdict
+from ..hosts import BreakerState, HostBudget
+from ..transfer import AttemptFailedError
+
+__all__ = ["Destinations"]
+
+MAX_REMEMBERED: Final = 10_000
+"""Hosts without uploads whose trouble is remembered, oldest forgotten first."""
+_PROBE_S: Final = 0.5
+"""Seconds until an item comes again that found a probe under way."""
+
+
+class _Lane:
+    """One host: uploads under way, who waits for a place, and its account when it is in trouble."""
+
+    __slots__ = ("active", "budget", "has_answered", "since", "waiting")
+
+    def __init__(self, since: float) -> None:
+        self.active = 0
+        self.budget: HostBudget | None = None
+        self.has_answered = False
+        self.since = since
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
+class Destinations:
+    """The hosts of the destinations. One event loop, one thread.
+
+    Args:
+        limit: Uploads under way at a time to one host, 1 or more.
+        clock: Monotonic seconds.
+        rng: Gives a number in [0, 1), for jitter.
+    """
+
+    def __init__(self, limit: int, clock: Callable[[], float], rng: Callable[[], float] = random.random) -> None:
+        if limit < 1:
+            raise SettingsError(f"uploads to one host are {limit}; expected 1 or more")
+        self._limit = limit
+        self._clock = clock
+        self._rng = rng
+        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+
+    async def enter(self, host: str) -> None:
+        """Wait for a place among the uploads to *host*; ``leave`` gives it back.
+
+        Raises:
+            AttemptFailedError: Nothing may be sent there now: put off, or final when the host is dead.
+        """
+        lane = self._lanes.get(host)
+        if lane is None:
+            lane = self._lanes[host] = _Lane(self._clock())
+            self._forget()
+        while not self._may_start(lane, host):
+            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            lane.waiting.append(place)
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self._wake(lane)
+                raise
+            finally:
+                if place in lane.waiting:
+                    lane.waiting.remove(place)
+        lane.active += 1
+
+    def _may_start(self, lane: _Lane, host: str) -> bool:
+        budget, now = lane.budget, self._clock()
+        if budget is None:
+            return lane.active < self._limit
+        if budget.may_start(now, lane.active):
+            return True
+        wait = budget.blocked_until - now
+        if budget.state is BreakerState.CLOSED and wait <= 0:
+            return False  # a place is what is missing
+        failure = budget.last_failure
+        if budget.state is BreakerState.DEAD:
+            assert failure is not None, "a host is dead only by failures"
+            message = f"not attempted: the destination does not answer ({failure.message})"
+            raise AttemptFailedError(Failure(failure.failure_class, message, of_sink=True), is_final=True)
+        held_up = Failure(FailureClass.CONNECT, f"the destination {host} is not sent to now", of_sink=True)
+        raise AttemptFailedError(held_up, delay=max(wait, _PROBE_S) * (1.0 + 0.1 * self._rng()))
+
+    def leave(self, host: str, failure: Failure | None) -> None:
+        """Give a place back.
+
+        Args:
+            host: As for ``enter``.
+            failure: How the attempt ended; None for well. One of the source tells nothing of this host.
+        """
+        lane = self._lanes[host]
+        lane.active -= 1
+        if failure is None or failure.of_sink:
+            self._note(lane, failure)
+        self._wake(lane)
+        if not (lane.active or lane.waiting) and lane.budget is None:
+            del self._lanes[host]
+
+    def _note(self, lane: _Lane, failure: Failure | None) -> None:
+        now = self._clock()
+        sign = HostSign.ANSWERED if failure is None else verdict(failure._replace(of_sink=False)).sign
+        if sign is HostSign.SILENT:
+            sign = HostSign.NONE if lane.has_answered else HostSign.AT_FAULT
+        if failure is not None and sign is HostSign.AT_FAULT:
+            self._budget_of(lane).failed(now, failure)
+        elif failure is not None and sign is HostSign.THROTTLING:
+            self._budget_of(lane).throttled(now, failure.retry_after)
+        elif sign is HostSign.ANSWERED and lane.budget is not None:
+            lane.budget.answered(now)
+        if failure is not None and failure.retry_after:
+            self._budget_of(lane).gate(now + failure.retry_after)
+        lane.has_answered = lane.has_answered or sign in (HostSign.ANSWERED, HostSign.THROTTLING)
+        if lane.budget is not None and lane.budget.has_recovered(now):
+            lane.budget = None
+
+    def _budget_of(self, lane: _Lane) -> HostBudget:
+        if lane.budget is None:
+            lane.budget = HostBudget(self._limit, since=lane.since, has_answered=lane.has_answered, rng=self._rng)
+        return lane.budget
+
+    def _wake(self, lane: _Lane) -> None:
+        """Let the next one look again: all of them, when what they wait for is no longer a place."""
+        slots = self._limit if lane.budget is None else lane.budget.slots
+        is_open = lane.budget is None or lane.budget.blocked_until <= self._clock()
+        count = max(0, slots - lane.active) if is_open else len(lane.waiting)
+        while lane.waiting and count:
+            place = lane.waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                count -= 1
+
+    def _forget(self) -> None:
+        if len(self._lanes) <= MAX_REMEMBERED:
+            return
+        for host, lane in self._lanes.items():
+            if not (lane.active or lane.waiting):
+                del self._lanes[host]
+                return
