@@ -22,7 +22,7 @@ from benchmarks.bench.nginx import Nginx
 from benchmarks.bench.process import BenchmarkError
 from benchmarks.bench.report import keep, render_summary
 from benchmarks.bench.rounds import Bench
-from benchmarks.bench.rows import bodies, files, handoff, imports, large, memory, small, stream
+from benchmarks.bench.rows import bodies, files, handoff, imports, large, memory, mirror, small, stream
 from benchmarks.bench.site import Site
 from benchmarks.bench.table import RowResult, render
 
@@ -30,6 +30,7 @@ ROWS: dict[str, Callable[[Bench], RowResult]] = {
     "small": small.run,
     "bodies": bodies.run,
     "stream": stream.run,
+    "mirror": mirror.run,
     "handoff": handoff.run,
     "imports": imports.run,
     "files": files.run,

@@ -54,6 +54,7 @@ http {{
         listen 127.0.0.1:{port} backlog=4096;
         location /none/ {{ return 404; }}
         location = /served {{ stub_status; }}
+        location /in/ {{ dav_methods PUT; create_full_put_path on; client_max_body_size 0; }}
         location = /taken {{ return 200 "taken"; }}
     }}
 {tls}

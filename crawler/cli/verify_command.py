@@ -79,6 +79,8 @@ def _threads(text: str | None) -> int:
 def _ledger(folder: Path, *, is_ours: bool) -> Iterator[LedgerReader]:
     """Open the ledger to look at it, or, locked, to write."""
     with LedgerReader.open_readonly(folder) as reader:
+        if reader.template.startswith(("http://", "https://")):
+            raise SettingsError(f"{folder} is the ledger of a mirror; expected the output folder of a run, with files")
         if not is_ours:
             yield reader
             return

@@ -67,6 +67,9 @@ async def test_a_manifest_is_mirrored_and_accounted_for(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / DEFAULT_OUTPUT).iterdir()] == [".fetchd"]
     status = await fetchd("status", DEFAULT_OUTPUT, cwd=tmp_path)
     assert status.out.decode().startswith("mirror: 1 done, 1 failed")
+    verified = await fetchd("verify", DEFAULT_OUTPUT, cwd=tmp_path)
+    assert verified.code == ExitCode.USAGE
+    assert "mirror is the ledger of a mirror" in verified.lines[0]
     report = await fetchd("report", DEFAULT_OUTPUT, cwd=tmp_path)
     paths = [json.loads(line)["path"] for line in report.out.splitlines()]
     assert there.url("/in/127.0.0.1/a/b") in paths

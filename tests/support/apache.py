@@ -1,4 +1,7 @@
-"""A private Apache httpd that asks who comes, by Basic and by Digest: user ``me``, password ``secret``."""
+"""A private Apache httpd that asks who comes, by Basic and by Digest: user ``me``, password ``secret``.
+
+Below ``/dav/`` it is a WebDAV server (mod_dav); below ``/dav/private/`` one that asks by Basic.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,17 @@ __all__ = ["CONTENT", "Apache", "run_apache"]
 
 CONTENT = bytes(range(256)) * 400
 
-_MODULES = "mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "auth_digest"
+_MODULES = (
+    "mpm_event",
+    "authn_core",
+    "authn_file",
+    "authz_core",
+    "authz_user",
+    "auth_basic",
+    "auth_digest",
+    "dav",
+    "dav_fs",
+)
 _PATIENCE_S = 10.0
 _USER = "www-data"  # the one that Debian's Apache serves as; as root it refuses to serve
 
@@ -33,6 +46,17 @@ LogFormat "%m %U%q %>s %u" short
 CustomLog {folder}/access.log short
 DocumentRoot {folder}/root
 StartServers 1
+DavLockDB {folder}/davlock
+<Location /dav>
+    Dav On
+</Location>
+<Location /dav/private>
+    AuthType Basic
+    AuthName "fetchd, basic"
+    AuthBasicProvider file
+    AuthUserFile {folder}/basic
+    Require valid-user
+</Location>
 <Location /basic>
     AuthType Basic
     AuthName "fetchd, basic"
@@ -52,9 +76,14 @@ StartServers 1
 
 
 class Apache:
-    """A running Apache; ``CONTENT`` is at ``/open``, ``/basic/file`` and ``/digest/file``."""
+    """A running Apache; ``CONTENT`` is at ``/open``, ``/basic/file`` and ``/digest/file``.
+
+    Attributes:
+        dav: Folder of what is below ``/dav/``.
+    """
 
     def __init__(self, process: RealProxy, folder: Path) -> None:
+        self.dav = folder / "root" / "dav"
         self._process = process
         self._folder = folder
 
@@ -85,10 +114,13 @@ def run_apache(program: str, folder: Path) -> Iterator[Apache]:
         path = folder / "root" / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CONTENT)
+    (folder / "root" / "dav" / "private").mkdir(parents=True)
     user = ""
     if os.geteuid() == 0:
         user = f"User {_USER}\nGroup {grp.getgrnam(_USER).gr_name}"
         give_to(_USER, folder)
+        for place in ("dav", "dav/private"):
+            give_to(_USER, folder / "root" / place)
     modules = "\n".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in _MODULES)
 
     def command(port: int) -> list[str]:

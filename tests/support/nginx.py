@@ -5,6 +5,7 @@ What it serves (all of it on every way in: plain, TLS 1.2, TLS 1.3 and a Unix so
     /...            files below ``root``: Range, If-Range, ETag, Last-Modified, HEAD
     /gzip/...       the same files, compressed on the fly (chunked, weak ETag)
     /dav/...        the same files; PUT and DELETE
+    /col/...        the same files; PUT into collections that are there, and MKCOL
     /few/...        the same files; a connection serves three requests and is closed
     /close/...      the same files; every connection serves one request
     /slow/...       the same files, 256 KiB a second
@@ -88,6 +89,7 @@ _LOCATIONS = """
 root {root};
 location /gzip/ {{ alias {root}/; gzip on; gzip_min_length 0; gzip_types *; gzip_http_version 1.0; }}
 location /dav/ {{ alias {root}/; dav_methods PUT DELETE; create_full_put_path on; }}
+location /col/ {{ alias {root}/; dav_methods PUT DELETE MKCOL; }}
 location /few/ {{ alias {root}/; keepalive_requests 3; }}
 location /close/ {{ alias {root}/; keepalive_timeout 0; }}
 location /slow/ {{ alias {root}/; limit_rate 256k; }}
