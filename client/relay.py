@@ -187,7 +187,7 @@ async def _move(exchange: Exchange, connection: Connection, pipe: _Pipe, body: S
         if not count:
             connection.received_eof(exchange)
             break
-        await _empty(pipe, connection, channel, body, outlet)
+        await _empty(pipe, exchange, connection, channel, body, outlet)
         if not exchange.is_over:
             connection.touch()
             exchange.moved(count)
@@ -199,7 +199,9 @@ async def _move(exchange: Exchange, connection: Connection, pipe: _Pipe, body: S
         raise exchange.error
 
 
-async def _empty(pipe: _Pipe, connection: Connection, channel: Channel, body: StreamBody, outlet: Outlet) -> None:
+async def _empty(
+    pipe: _Pipe, exchange: Exchange, connection: Connection, channel: Channel, body: StreamBody, outlet: Outlet
+) -> None:
     """Give all that *pipe* holds to the other side, however long that takes.
 
     Nobody reads from the source meanwhile, nor before it is seen to be dry: to take a reader off and put it on again
@@ -210,5 +212,9 @@ async def _empty(pipe: _Pipe, connection: Connection, channel: Channel, body: St
         body.sent(count)
         if not count:
             connection.suspend()
+            if exchange.speed is not None:
+                exchange.speed.stop()
             channel.pause_reading()
             await outlet.wait_writable()
+    if exchange.speed is not None and not exchange.is_over:
+        exchange.speed.go()

@@ -280,7 +280,7 @@ async def test_a_sink_that_takes_nothing_stops_the_source(monkeypatch: pytest.Mo
 
 
 async def test_a_sink_that_takes_nothing_is_given_up() -> None:
-    """After ``idle_write``; the source, which was ready all the time, is not to blame, and closed."""
+    """After ``idle_write``; the source, which was ready all the time, is not to blame, nor too slow; it is closed."""
     sent: list[int] = []
 
     async def sink(conn: RawConnection) -> None:
@@ -290,7 +290,7 @@ async def test_a_sink_that_takes_nothing_is_given_up() -> None:
     async with (
         raw_server(slow_source(1 << 30, sent)) as here,
         raw_server(sink) as there,
-        ClientSession(timeout=Timeout(idle_write=0.5, idle_read=0.2)) as session,
+        ClientSession(timeout=Timeout(idle_write=0.5, idle_read=0.2, low_speed=(1000, 0.1))) as session,
         session.get(here.url()) as r,
     ):
         with pytest.raises(IdleWriteTimeoutError):
