@@ -524,6 +524,18 @@ async def test_a_dead_destination_does_not_hold_up_another(tmp_path: Path) -> No
     assert len(sink.objects) == 5
 
 
+async def test_another_source_of_an_item_takes_its_turn(tmp_path: Path) -> None:
+    """After one that fails for good; where the destination fails no other source is asked."""
+    sink = Sink(lambda asked: response(403) if asked.target.endswith("/refused") else None)
+    gone = reply_with(response(404))
+    async with raw_server(gone) as first, raw_server(serve(b"content")) as second, raw_server(sink.script) as there:
+        lines = [f"{first.url('/a')}\t{second.url('/a')}", f"{second.url('/refused')}\t{second.url('/b')}"]
+        ran = await mirror_lines(tmp_path, lines, there.url("/in/{path}"), format="aria2")
+    assert ran.results == {1: "done", 2: "failed: http-4xx"}
+    assert sink.objects == {"/in/a": b"content"}
+    assert sorted(asked.target for asked in second.requests) == ["/a", "/refused"]
+
+
 async def test_uploads_to_one_host_are_bounded(tmp_path: Path) -> None:
     active, most = 0, 0
 
