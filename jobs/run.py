@@ -431,7 +431,7 @@ class Run:
             if exc.delay is not None:
                 self._scheduler.retry(item, self._loop.time(), exc.failure, exc.delay)
             else:
-                self._attempt_failed(item, exc.failure, started, is_final=exc.is_final)
+                self._attempt_failed(item, exc.failure, started, is_final=exc.is_final, wait=exc.wait)
         elif isinstance(exc, KeptError):
             self._kept(item, exc)
         elif isinstance(exc, LocalFailureError):
@@ -489,7 +489,9 @@ class Run:
 
         self._recorder.put(Entry(row, fetched.data, fetched.modified, on_recorded))
 
-    def _attempt_failed(self, item: Item, failure: Failure, started: float, *, is_final: bool = False) -> None:
+    def _attempt_failed(
+        self, item: Item, failure: Failure, started: float, *, is_final: bool = False, wait: float | None = None
+    ) -> None:
         """Try again, or not: see ``failures.verdict``."""
         now = self._loop.time()
         judged = verdict(failure)
@@ -507,7 +509,9 @@ class Run:
             self._record_failure(item, failure, started)
             return
         tries = item.attempts if judged.counts else item.throttles
-        delay = retry_delay(tries, failure.retry_after, random.random, base=judged.base_delay)
+        delay = wait
+        if delay is None:
+            delay = retry_delay(tries, failure.retry_after, random.random, base=judged.base_delay)
         self._scheduler.retry(item, now, failure, delay)
         self._emit(ItemRetried(item, failure, delay, now))
 

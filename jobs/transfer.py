@@ -51,12 +51,14 @@ class AttemptFailedError(Exception):
         failure: How.
         delay: Seconds after which the item is to come again, for an attempt that was not made; None for one that was.
         is_final: Whether no further attempt is of use, whatever the failure is.
+        wait: Seconds until the next attempt, in the place of those that follow from the failure; None for those.
     """
 
     def __init__(self, failure: Failure, *, delay: float | None = None, is_final: bool = False) -> None:
         self.failure = failure
         self.delay = delay
         self.is_final = is_final
+        self.wait: float | None = None
         super().__init__(failure.message)
 
 

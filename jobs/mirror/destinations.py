@@ -96,14 +96,18 @@ class Destinations:
             message = f"not attempted: the destination does not answer ({failure.message})"
             raise AttemptFailedError(Failure(failure.failure_class, message, of_sink=True), is_final=True)
         held_up = Failure(FailureClass.CONNECT, f"the destination {host} is not sent to now", of_sink=True)
-        raise AttemptFailedError(held_up, delay=max(wait, _PROBE_S) * (1.0 + 0.1 * self._rng()))
+        raise AttemptFailedError(held_up, delay=max(wait, _PROBE_S))
 
-    def leave(self, host: str, failure: Failure | None) -> None:
+    def leave(self, host: str, failure: Failure | None) -> tuple[bool, float | None]:
         """Give a place back.
 
         Args:
             host: As for ``enter``.
             failure: How the attempt ended; None for well. One of the source tells nothing of this host.
+
+        Returns:
+            Of a host that does not answer: whether it is dead, and the seconds until it is asked again, so that items
+            come for its probes and it is soon known to be dead or back. False and None else.
         """
         lane = self._lanes[host]
         lane.active -= 1
@@ -112,6 +116,10 @@ class Destinations:
         self._wake(lane)
         if not (lane.active or lane.waiting) and lane.budget is None:
             del self._lanes[host]
+        budget = lane.budget
+        if failure is None or not failure.of_sink or budget is None or budget.state is BreakerState.CLOSED:
+            return False, None
+        return budget.state is BreakerState.DEAD, max(0.0, budget.blocked_until - self._clock())
 
     def _note(self, lane: _Lane, failure: Failure | None) -> None:
         now = self._clock()

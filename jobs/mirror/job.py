@@ -77,16 +77,16 @@ class MirrorTransfer:
         host = parse_target(item.path).host_key
         begun = asyncio.get_running_loop().time()
         await self._destinations.enter(host)
-        failure: Failure | None = Failure(FailureClass.POLICY, "broken off")
         try:
             fetched = await self._deliver(item, begun)
-            failure = None
-            return fetched
         except AttemptFailedError as exc:
-            failure = exc.failure
+            exc.is_final, exc.wait = self._destinations.leave(host, exc.failure)
             raise
-        finally:
-            self._destinations.leave(host, failure)
+        except BaseException:
+            self._destinations.leave(host, Failure(FailureClass.POLICY, "broken off"))
+            raise
+        self._destinations.leave(host, None)
+        return fetched
 
     async def _deliver(self, item: Item, begun: float) -> Fetched:
         meter = Meter()
