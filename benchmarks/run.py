@@ -34,6 +34,7 @@ ROWS: dict[str, Callable[[Bench], RowResult]] = {
     "handoff": handoff.run,
     "imports": imports.run,
     "files": files.run,
+    "disk": files.run_on_disk,
     "large": large.run,
     "memory": memory.run,
 }

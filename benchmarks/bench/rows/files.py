@@ -1,8 +1,9 @@
-"""Row ``files``: 20,000 files of 1 KiB from a list to disk, by commands.
+"""Rows ``files`` and ``disk``: 20,000 files of 1 KiB from a list, by commands, to memory and to the machine's disk.
 
 Every program gets the same URLs in the order of their names and an empty folder, and what it left
 there is checked: how many files, how many octets, and the content of a sample. fetchd's figures
-hold its ledger.
+hold its ledger. On a memory file system the programs show; on a disk what its users have: aria2c
+allocates there as it does unless told otherwise, and nobody syncs.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..machine import file_system_of
 from ..process import BenchmarkError, Measurement
 from ..rounds import (
     Bench,
@@ -34,23 +37,55 @@ FILES, QUICK_FILES = 20_000, 2_000
 PAGE_BYTES = 4096
 DIGEST_SAMPLE = 500
 ARIA2_RATIO = 6.0
+# A disk wherever the hierarchy is kept (FHS 3.0 section 5.15); /tmp may be memory.
+DISK = Path("/var/tmp")
 
 
 def run(bench: Bench) -> RowResult:
-    """Measure the row."""
+    """Measure the row ``files``."""
+    samples = _measure(bench, bench.scratch / "files", "--file-allocation=none")
+    result = _result(bench, samples, "files", "to memory")
+    ours, curl, wget2, aria2 = samples
+    result.targets += [
+        at_least("seconds, wget2 over fetchd run, above 1", compare(wget2, ours, "wall_s"), 1.0),
+        at_least(
+            f"seconds, aria2c over fetchd run, at least {ARIA2_RATIO:g}",
+            compare(aria2, ours, "wall_s"),
+            ARIA2_RATIO,
+        ),
+        printed("seconds, fetchd run over curl -Z", compare(ours, curl, "wall_s")),
+    ]
+    return result
+
+
+def run_on_disk(bench: Bench) -> RowResult:
+    """Measure the row ``disk``."""
+    with tempfile.TemporaryDirectory(prefix="fetchd-bench-", dir=DISK, ignore_cleanup_errors=True) as folder:
+        samples = _measure(bench, Path(folder) / "files")
+    result = _result(bench, samples, "disk", f"to {file_system_of(DISK)}")
+    ours, *peers = samples
+    for peer in peers:
+        text = f"seconds, {peer.contender.name} over fetchd run, above 1"
+        result.targets.append(at_least(text, compare(peer, ours, "wall_s"), 1.0))
+    return result
+
+
+def _measure(bench: Bench, output: Path, *aria2_options: str) -> list[Samples]:
+    """What each program takes to fill *output*."""
     count = QUICK_FILES if bench.quick else FILES
     urls = [bench.nginx.url + path for path in bench.site.make_small(count)]
-    output = bench.scratch / "files"
     contenders = [
         _contender(name, command, missing, output, count)
-        for name, command, missing in _commands(bench.scratch, output, urls)
+        for name, command, missing in _commands(bench.scratch, output, urls, aria2_options)
     ]
     samples = run_rounds(bench, contenders)
     shutil.rmtree(output, ignore_errors=True)
-    return _result(bench, samples, count)
+    return samples
 
 
-def _commands(scratch: Path, output: Path, urls: Sequence[str]) -> list[tuple[str, list[str], str]]:
+def _commands(
+    scratch: Path, output: Path, urls: Sequence[str], aria2_options: Sequence[str]
+) -> list[tuple[str, list[str], str]]:
     """Return (name, command, why it cannot run); writes the list each program reads."""
     manifest, settings = scratch / "urls.txt", scratch / "curl.cfg"
     manifest.write_text("".join(f"{url}\n" for url in urls), encoding="ascii")
@@ -59,16 +94,7 @@ def _commands(scratch: Path, output: Path, urls: Sequence[str]) -> list[tuple[st
     settings.write_text("".join(entries), encoding="ascii")
     curl = ["curl", "-sf", "-Z", "--parallel-max", str(PARALLEL), "-K", str(settings)]
     wget2 = ["wget2", "-q", f"--max-threads={PARALLEL}", "-nd", "-P", str(output), "-i", str(manifest)]
-    aria2 = [
-        "aria2c",
-        "-q",
-        f"-j{PARALLEL}",
-        "--file-allocation=none",
-        "-d",
-        str(output),
-        "-i",
-        str(manifest),
-    ]
+    aria2 = ["aria2c", "-q", f"-j{PARALLEL}", *aria2_options, "-d", str(output), "-i", str(manifest)]
     return [
         ("fetchd run", fetchd_run(manifest, output), missing_fetchd_run()),
         ("curl -Z", curl, missing_program("curl")),
@@ -109,10 +135,11 @@ def _verify(output: Path, count: int) -> None:
             raise BenchmarkError(f"{path.name} does not hold what was sent")
 
 
-def _result(bench: Bench, samples: list[Samples], count: int) -> RowResult:
+def _result(bench: Bench, samples: list[Samples], key: str, where: str) -> RowResult:
+    count = QUICK_FILES if bench.quick else FILES
     result = RowResult(
-        key="files",
-        title=f"{count:,} files of 1 KiB from a list, to disk, {PARALLEL} at once",
+        key=key,
+        title=f"{count:,} files of 1 KiB from a list, {where}, {PARALLEL} at once",
         header=("program", "seconds, min", "median", "CPU s, min", "median", "VmHWM MiB",
                 "seconds: times fetchd's"),
         samples=samples,
@@ -130,16 +157,6 @@ def _result(bench: Bench, samples: list[Samples], count: int) -> RowResult:
                 number(ratio(median_of(sample, "wall_s"), median_of(samples[0], "wall_s"))),
             ]
         )
-    ours, curl, wget2, aria2 = samples
-    result.targets += [
-        at_least("seconds, wget2 over fetchd run, above 1", compare(wget2, ours, "wall_s"), 1.0),
-        at_least(
-            f"seconds, aria2c over fetchd run, at least {ARIA2_RATIO:g}",
-            compare(aria2, ours, "wall_s"),
-            ARIA2_RATIO,
-        ),
-        printed("seconds, fetchd run over curl -Z", compare(ours, curl, "wall_s")),
-    ]
     return result
 
 
