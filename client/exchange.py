@@ -148,6 +148,9 @@ class Exchange:
     _ordinary: bytes | None = None  # octets of the fields of an ordinary head, not split yet
     _trailers: RawFields | None = None
     _is_new = True
+    _coded: list[bytes] = _NOTHING
+    _fields: RawFields | None = None
+    _parser: httptools.HttpResponseParser | None = None
     _remaining = 0
     _overhead = 0
     _silence = 0  # octets of chunked framing since content last came
@@ -167,9 +170,6 @@ class Exchange:
         self._decode = decode
         self._follows = follows
         self._max_body_bytes = max_body_bytes
-        self._coded = _NOTHING
-        self._fields: RawFields = []
-        self._parser: httptools.HttpResponseParser | None = None
 
     def __repr__(self) -> str:
         state = "failed" if self.error else "ended" if self.is_ended else "open"
@@ -192,7 +192,10 @@ class Exchange:
         """Fields of the final response's head, as received."""
         if self._ordinary is not None:
             self._fields, self._ordinary = split_fields(self._ordinary), None
-        return self._fields
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = []
+        return fields
 
     def field(self, name: bytes) -> bytes | None:
         """Value of the first field *name*, without the blanks around it; None without."""
@@ -280,9 +283,11 @@ class Exchange:
             self.whole = data[start : start + length]
             self.received = length
             self.is_ended = True
-            transport = self._detach()
+            transport, self.transport = self.transport, None  # as _detach, for what has no buffer
+            if self.upload is not None:
+                self.upload.cancel()
             if transport is not None:
-                transport.exchange_ended(self, self.is_sent and not self._is_leftover)
+                transport.exchange_ended(self, self.is_sent and count == length)
         else:
             self.received = count
             self._remaining = length - count
@@ -513,7 +518,7 @@ class Exchange:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.message is None:
-            self._fields.append((name, value))
+            self.fields.append((name, value))
         elif not self._is_leftover and not self.is_ended:
             self._add_trailer(name, value)
 
@@ -533,7 +538,7 @@ class Exchange:
         status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._is_interim = True
-            self.interim = (*self.interim, (status, self._fields))
+            self.interim = (*self.interim, (status, self.fields))
             if status == 100 and self.continued is not None:
                 self.continued.set()
             if not parser.should_keep_alive():
@@ -572,7 +577,7 @@ class Exchange:
             self._is_interim = False
             self._interims += 1
             self.reason = b""
-            self._fields = []
+            self._fields = None
         else:
             self.is_ended = True
 
