@@ -283,9 +283,7 @@ class Exchange:
             self.whole = data[start : start + length]
             self.received = length
             self.is_ended = True
-            transport, self.transport = self.transport, None  # as _detach, for what has no buffer
-            if self.upload is not None:
-                self.upload.cancel()
+            transport = self._detach()
             if transport is not None:
                 transport.exchange_ended(self, self.is_sent and count == length)
         else:
