@@ -214,7 +214,7 @@ class Exchange:
         """Whether *pattern* is found in the field lines, each with a line end before it."""
         ordinary = self._ordinary
         if ordinary is None:
-            ordinary = b"".join(b"\r\n%b:%b" % field for field in self._fields)
+            ordinary = b"".join(b"\r\n%b:%b" % field for field in self.fields)
         return pattern.search(ordinary) is not None
 
     @property
