@@ -73,7 +73,7 @@ async def test_a_manifest_sorted_by_host_keeps_all_slots_busy(tmp_path: Path) ->
     assert ran.summary.done == 160
     assert [site.most_at_once for site in fleet.sites] == [2, 2, 2, 2]
     middle = fleet.under_way[8:-40]
-    assert sum(middle) / len(middle) > 6.5
+    assert sum(middle) / len(middle) > 5.5  # host by host it would be 2
     assert max(fleet.under_way) == 8
 
 
