@@ -190,8 +190,8 @@ class Trial:
         return url.removeprefix(f"{self.origin.url}/")
 
 
-async def killed_at_random(folder: Path, seed: int, kills: int) -> Trial:
-    """Kill *kills* runs on one folder at random moments, then finish."""
+async def killed_at_random(folder: Path, seed: int, kills: int, *, table: bool = False) -> Trial:
+    """Kill *kills* runs on one folder at random moments, then finish; *table*: the manifest is a compressed table."""
     rng = random.Random(seed)
     async with Origin(files(seed)) as origin:
         trial = Trial(folder, origin)
@@ -234,7 +234,7 @@ async def test_killed_five_times_at_random_moments_everything_is_there_once_at_l
 @pytest.mark.timeout(60)
 async def test_a_run_over_a_table_is_killed_and_gone_on_with_alike(tmp_path: Path) -> None:
     """Sizes and digests that the manifest says are checked across the kills."""
-    trial = await killed_by_the_clock(tmp_path, seed=2, kills=4, table=True)
+    trial = await killed_at_random(tmp_path, seed=2, kills=4, table=True)
     assert trial.kills >= 2
 
 
