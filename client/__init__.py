@@ -17,6 +17,7 @@ from .dispositions import ContentDisposition
 from .exceptions import *  # noqa: F403 -- the error tree is part of the surface as a whole
 from .formdata import FormData
 from .options import RequestOptions
+from .pacing import Pace
 from .proxy_connector import ProxyConnector
 from .resolver import AddrInfo, CachingResolver, Resolver, ThreadedResolver
 from .response import ClientResponse, RequestInfo
@@ -68,6 +69,7 @@ __all__ = [
     "DummyCookieJar",
     "Fingerprint",
     "FormData",
+    "Pace",
     "ProxyConnector",
     "RequestInfo",
     "RequestOptions",

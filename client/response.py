@@ -25,6 +25,7 @@ from .framing import Framing
 from .heads import split_head
 from .limits import MAX_DRAIN_BYTES
 from .mediatypes import charset_of, codec_for, media_type_of
+from .pacing import Pace
 from .redirects import resolve_reference
 from .saving import FileWriter, move_rest
 from .streams import StreamReader
@@ -423,7 +424,9 @@ class ClientResponse:
         seen = self.content_type
         return seen == expected or (expected == "application/json" and seen.endswith("+json"))
 
-    async def save(self, target: str | os.PathLike[str] | int | Writable, *, offset: int | None = None) -> int:
+    async def save(
+        self, target: str | os.PathLike[str] | int | Writable, *, offset: int | None = None, pace: Pace | None = None
+    ) -> int:
         """Write the content to a file by the cheapest way there is, and give the number of octets written.
 
         Identity content of known length never passes through Python (``splice(2)`` on plain sockets), and larger ones
@@ -435,6 +438,8 @@ class ClientResponse:
                 ``io.BytesIO``, aiofiles) is given the octets by its ``write``, in a worker thread. The path of a pipe
                 waits for a reader.
             offset: Where in the file to begin. None, the default, is 0 for a path and the current position else.
+            pace: Says how quickly content is taken; while it lets nothing be taken the idle time does not count. None,
+                the default, is as quickly as it comes.
 
         Raises:
             ClientError: As ``read``.
@@ -443,31 +448,31 @@ class ClientResponse:
         self._claim()
         try:
             if isinstance(target, (str, os.PathLike)):
-                return await self._save_to_path(target, offset or 0)
+                return await self._save_to_path(target, offset or 0, pace)
             if not isinstance(target, int):
                 if not has_descriptor(target):
-                    return await self._save(await ObjectWriter.at(target, offset))
+                    return await self._save(await ObjectWriter.at(target, offset), pace)
                 target.flush()
                 target = target.fileno()
             if offset is not None:
                 os.lseek(target, offset, os.SEEK_SET)
-            return await self._save(FileWriter(target))
+            return await self._save(FileWriter(target), pace)
         except BaseException:
             self._exchange.abandon()
             self._exchange.keep_twin_of_failure()
             raise
 
-    async def _save_to_path(self, path: str | os.PathLike[str], offset: int) -> int:
+    async def _save_to_path(self, path: str | os.PathLike[str], offset: int, pace: Pace | None) -> int:
         fd = await open_target(path, cut=not offset)
         try:
             if offset:
                 os.ftruncate(fd, offset)
                 os.lseek(fd, offset, os.SEEK_SET)
-            return await self._save(FileWriter(fd))
+            return await self._save(FileWriter(fd), pace)
         finally:
             os.close(fd)
 
-    async def _save(self, writer: FileWriter | ObjectWriter) -> int:
+    async def _save(self, writer: FileWriter | ObjectWriter, pace: Pace | None) -> int:
         exchange, buffer = self._exchange, self._exchange.body
         message = exchange.message
         assert message is not None, "a response has a head"
@@ -479,15 +484,19 @@ class ClientResponse:
             while data := buffer.take_all():
                 await writer.write(data)
                 written += len(data)
+                if pace is not None:
+                    pace.spend(len(data))
             connection = exchange.transport
             if fd is not None and is_direct and isinstance(connection, Connection) and not connection.is_tapped:
                 written += exchange.take_over()
-                await move_rest(exchange, connection, fd)
+                await move_rest(exchange, connection, fd, pace)
                 return written
             if buffer.exception is not None:
                 raise buffer.exception
             if buffer.is_eof:
                 return written
+            if pace is not None:
+                await pace.turn()
             await buffer.wait()
 
     # The end.

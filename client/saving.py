@@ -38,6 +38,7 @@ from .limits import (
     SAVE_BUFFER_BYTES,
     SAVE_POLL_MS,
 )
+from .pacing import Pace
 from .workers import Stop, finished
 
 __all__ = ["CopyingMover", "FileWriter", "Mover", "SplicingMover", "move_rest"]
@@ -202,7 +203,7 @@ class Progress(NamedTuple):
     error: OSError | None = None
 
 
-async def move_rest(exchange: Exchange, connection: Connection, fd: int) -> None:
+async def move_rest(exchange: Exchange, connection: Connection, fd: int, pace: Pace | None = None) -> None:
     """Move what is left of an identity content of known length from the socket to *fd*.
 
     Args:
@@ -210,6 +211,7 @@ async def move_rest(exchange: Exchange, connection: Connection, fd: int) -> None
         connection: Which serves it.
         fd: A regular file open for writing; written from its current position. Keep it open until this returns or
             raises.
+        pace: Says how quickly; None for as quickly as it comes.
 
     Raises:
         ClientError: What broke the exchange: truncation, timeout, reset.
@@ -218,6 +220,8 @@ async def move_rest(exchange: Exchange, connection: Connection, fd: int) -> None
     channel = connection.lend_channel(exchange.body.wake)
     try:
         with contextlib.closing(mover_for(channel, fd)) as mover:
+            if pace is not None:
+                await _move_paced(exchange, connection, mover, pace)
             while not exchange.is_over:
                 progress = _move(mover, min(exchange.take_over(), SAVE_BUFFER_BYTES))
                 _tell(exchange, connection, progress)
@@ -235,6 +239,26 @@ async def move_rest(exchange: Exchange, connection: Connection, fd: int) -> None
         raise
     if exchange.error is not None:
         raise exchange.error
+
+
+async def _move_paced(exchange: Exchange, connection: Connection, mover: Mover, pace: Pace) -> None:
+    """Move what is left piece by piece, in the loop: what is bounded is not so quick that it would take a worker."""
+    while not exchange.is_over:
+        limit = pace.ready()
+        if not limit:
+            connection.pause(exchange)
+            try:
+                limit = await pace.turn()
+            finally:
+                if not exchange.is_over:
+                    connection.resume(exchange)
+        if exchange.is_over:
+            return
+        progress = _move(mover, min(exchange.take_over(), limit))
+        pace.spend(progress.moved)
+        _tell(exchange, connection, progress)
+        if progress.is_dry and not exchange.is_over:
+            await exchange.body.wait_signal()
 
 
 def _tell(exchange: Exchange, connection: Connection, progress: Progress) -> None:

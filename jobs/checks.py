@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import Final, Protocol
 
-from fetchd.client import ClientResponse
+from fetchd.client import ClientResponse, Pace
 from fetchd.client.workers import finished
 
 from .checksums import Digest, Hashes, Sidecar, algorithm_named, head_digests, spelled
@@ -72,10 +72,16 @@ class Check:
         hashes = self._hashes = self._new_hashes()
         await finished(asyncio.get_running_loop().run_in_executor(None, hash_file, fd, hashes, size))
 
-    async def save(self, response: ClientResponse, fd: int, offset: int) -> None:
+    async def save(self, response: ClientResponse, fd: int, offset: int, pace: Pace | None = None) -> None:
         """Write the content of *response* to *fd* from *offset* on and take it; what is there before is taken first.
 
         Whatever happens, what had come is in the file.
+
+        Args:
+            response: Where it comes from.
+            fd: Open for reading and writing.
+            offset: Octets that are there.
+            pace: Says how quickly it is taken; None for as quickly as it comes.
 
         Raises:
             ClientError: The content broke off.
@@ -83,7 +89,7 @@ class Check:
         """
         await self.read(fd, offset)
         os.lseek(fd, offset, os.SEEK_SET)
-        await _Pipeline(fd, self._hashes).run(response)
+        await _Pipeline(fd, self._hashes).run(response, pace)
 
     def mismatch(self) -> str:
         """Say how what was taken differs from what is expected, "" when it does not."""
@@ -105,12 +111,15 @@ class _Pipeline:
         self._size = 0
         self._work: asyncio.Future[None] | None = None
 
-    async def run(self, response: ClientResponse) -> None:
+    async def run(self, response: ClientResponse, pace: Pace | None) -> None:
         """Move the content."""
         try:
             async for piece in response.content.iter_any():
                 self._batch.append(piece)
                 self._size += len(piece)
+                if pace is not None:
+                    pace.spend(len(piece))
+                    await pace.turn()
                 if self._size >= BATCH_BYTES:
                     await self._hand_over()
         finally:

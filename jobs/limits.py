@@ -20,6 +20,7 @@ class Limits:
     Attributes:
         rate: Requests a second, redirections and repetitions included.
         per_host_rate: The same for each host (name and port).
+        bandwidth: Octets of content a second that are taken, over all transfers.
         max_failures: Items that may fail; with so many the run ends.
         max_total_bytes: Octets of content with which the run ends, counted as they come, twenty times a second.
         max_time: Seconds after which the run ends.
@@ -30,6 +31,7 @@ class Limits:
 
     rate: float | None = None
     per_host_rate: float | None = None
+    bandwidth: float | None = None
     max_failures: int | None = None
     max_total_bytes: int | None = None
     max_time: float | None = None

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 
 from fetchd.client import ClientSession
 
+from .bandwidth import Bandwidth
 from .checks import Checks, read_sidecar
 from .events import (
     Event,
@@ -159,6 +160,7 @@ class Run:
             settings.timeout,
             self._checks,
             self._manners,
+            bandwidth=None if settings.limits.bandwidth is None else Bandwidth(settings.limits.bandwidth),
             keeps_validators=self._keeps_validators,
             name_file=file_namer(template) if template.needs_head else None,
         )

@@ -20,10 +20,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession, RequestOptions
 
+from .bandwidth import Bandwidth
 from .checks import Check, Checks
 from .exceptions import JobError
 from .failures import Failure, FailureClass, classify, classify_status, parse_retry_after, was_unasked
@@ -113,6 +115,7 @@ class Transfer:
         checks: Gives what a content is held to.
         name_file: Says where the file of an item goes when its response is here; None when that is known before.
         keeps_validators: Whether ETag and Last-Modified are handed on, for the ledger.
+        bandwidth: Says how quickly content is taken; None for as quickly as it comes.
         manners: Asked before a request that an attempt makes beyond its first, and for the bounds of a host that has
             not answered yet; None for nobody in particular.
 
@@ -130,6 +133,7 @@ class Transfer:
         checks: Checks,
         manners: Manners | None = None,
         *,
+        bandwidth: Bandwidth | None = None,
         keeps_validators: bool = False,
         name_file: Callable[[Item, ClientResponse], str | None] | None = None,
     ) -> None:
@@ -145,8 +149,11 @@ class Transfer:
         self._keeps_validators = keeps_validators
         self.conditions: dict[Item, dict[str, str]] = {}
         self._manners = manners
+        self._bandwidth = bandwidth
         # Hot path: one coroutine between a slot and the client.
         self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
+        if bandwidth is not None:
+            self.attempt = partial(_paid, self.attempt, bandwidth)
         self._received = 0  # by attempts that are through with their content
         self._writing: dict[int, int] = {}  # descriptors being written -> where their attempts began
 
@@ -346,9 +353,9 @@ class Transfer:
                 os.ftruncate(fd, offset)
                 self._writing[fd] = offset
                 if check is None:
-                    await response.save(fd, offset=offset)
+                    await response.save(fd, offset=offset, pace=self._bandwidth)
                 else:
-                    await check.save(response, fd, offset)
+                    await check.save(response, fd, offset, self._bandwidth)
             except ClientError:
                 raise
             except OSError as exc:
@@ -397,6 +404,15 @@ class Transfer:
         pays = validator is not None and (total is None or total >= PARTIAL_ROW_BYTES)
         if pays or is_replacing:
             await self._note_partial(item)
+
+
+async def _paid(attempt: Callable[[Item], Awaitable[Fetched]], bandwidth: Bandwidth, item: Item) -> Fetched:
+    """An attempt whose content, when it came at once, is paid for afterwards."""
+    fetched = await attempt(item)
+    if fetched.data is not None:
+        fetched.head_at = asyncio.get_running_loop().time()
+        await bandwidth.settle(len(fetched.data))
+    return fetched
 
 
 def _start_over(item: Item) -> None:

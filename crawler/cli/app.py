@@ -91,6 +91,7 @@ def _raw_run(
     per_host: given.PerHost = None,
     rate: given.Rate = None,
     per_host_rate: given.PerHostRate = None,
+    bandwidth: given.Bandwidth = None,
     profile: given.Profile = None,
     name: given.Name = None,
     on_collision: given.OnCollision = None,
@@ -148,6 +149,7 @@ def _raw_run(
         limits=RawLimits(
             rate=rate,
             per_host_rate=per_host_rate,
+            bandwidth=bandwidth,
             max_failures=max_failures,
             max_total_bytes=max_total_bytes,
             max_time=max_time,

@@ -90,6 +90,10 @@ PerHostRate = Annotated[
         "--per-host-rate", metavar="R", help="Send one host at most so many requests a second (rate; default none)."
     ),
 ]
+Bandwidth = Annotated[
+    str | None,
+    typer.Option("--bandwidth", metavar="SIZE", help="Take at most so much a second, over all (size; default none)."),
+]
 MaxFailures = Annotated[
     str | None,
     typer.Option("--max-failures", metavar="N", help="Stop when so many items have failed (items; default none)."),

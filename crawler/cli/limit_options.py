@@ -20,6 +20,7 @@ class RawLimits:
 
     rate: str | None = None
     per_host_rate: str | None = None
+    bandwidth: str | None = None
     max_failures: str | None = None
     max_total_bytes: str | None = None
     max_time: str | None = None
@@ -54,6 +55,7 @@ PROFILES: Final = {
 _PARSERS: Final[dict[str, Callable[[str], float | int]]] = {
     "rate": parse_rate,
     "per_host_rate": parse_rate,
+    "bandwidth": lambda text: _above_0(parse_size(text.strip().removesuffix("/s"))),
     "max_failures": lambda text: parse_count(text, 1),
     "max_total_bytes": lambda text: _above_0(parse_size(text)),
     "max_time": parse_seconds,

@@ -119,9 +119,11 @@ def test_the_polite_profile_is_one_request_a_second_unless_told_otherwise(
 
 def test_every_limit_reaches_its_setting() -> None:
     """Parsed, with its unit."""
-    raw = RawLimits(rate="5", per_host_rate="30/m", max_failures="3", max_total_bytes="1GiB", max_time="2h")
+    raw = RawLimits(
+        rate="5", per_host_rate="30/m", bandwidth="2MiB/s", max_failures="3", max_total_bytes="1GiB", max_time="2h"
+    )
     assert ordered(limits=raw).settings.limits == Limits(
-        rate=5.0, per_host_rate=0.5, max_failures=3, max_total_bytes=1 << 30, max_time=7200.0
+        rate=5.0, per_host_rate=0.5, bandwidth=2 << 20, max_failures=3, max_total_bytes=1 << 30, max_time=7200.0
     )
 
 

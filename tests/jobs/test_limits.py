@@ -40,7 +40,7 @@ def test_the_exit_code_knows_all_of_them() -> None:
     assert frozenset(STOPPING_LIMITS) == _LIMITS
 
 
-@pytest.mark.parametrize("name", ["rate", "per_host_rate", "max_failures", "max_total_bytes", "max_time"])
+@pytest.mark.parametrize("name", ["rate", "per_host_rate", "bandwidth", "max_failures", "max_total_bytes", "max_time"])
 def test_a_limit_is_above_0(name: str) -> None:
     """With 0 nothing could ever happen."""
     bounds: dict[str, Any] = {name: 0}

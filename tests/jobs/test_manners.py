@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fetchd.client import Timeout
+from fetchd.client import AddrInfo, Timeout
+from fetchd.jobs.limits import Limits
 from fetchd.jobs.manners import Manners
 from tests.support.raw_server import PeerLeft, RawConnection, Request, response
 from tests.support.runs import run_lines
@@ -86,6 +87,27 @@ async def test_a_host_that_accepts_and_is_silent_is_decided_by_its_first_contact
         5: "done",
         6: "done",
     }
+
+
+@pytest.mark.slow
+async def test_a_name_server_that_does_not_answer_requeues_the_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no sign of the host: the items wait for it, while a host that needs no name is done."""
+
+    class Silent:
+        async def resolve(self, host: str, port: int, family: int) -> list[AddrInfo]:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody answers")
+
+    monkeypatch.setattr("fetchd.jobs.resolving.ThreadedResolver", Silent)
+    monkeypatch.setattr("fetchd.jobs.hosts.DEAD_AFTER", 0.3)
+    async with Site(default=GOOD).serve() as server:
+        lines = ["http://name.test/a", "http://name.test/b", server.url("/c")]
+        ran = await run_lines(tmp_path, lines, first_contact=0.2, limits=Limits(max_time=2.5))
+    assert ran.results == {3: "done"}
+    assert (ran.summary.left, ran.summary.stopped_by) == (2, "max-time")
+    assert {(str(retry.failure.failure_class), retry.failure.unasked) for retry in ran.retries} == {("dns", True)}
 
 
 @pytest.mark.slow

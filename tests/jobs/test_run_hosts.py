@@ -88,6 +88,21 @@ async def test_slots_are_no_more_than_asked_for_however_many_hosts_there_are(tmp
     assert max(fleet.under_way) == 3
 
 
+@pytest.mark.slow
+async def test_the_cap_of_a_host_holds_for_what_redirections_lead_to_it(tmp_path: Path) -> None:
+    """Two hosts send all their items to a third, which has items of its own; it sees no more at a time than its cap."""
+    fleet = Fleet(3)
+    async with fleet.serve():
+        first, second, target = fleet.urls
+        moved = response(302, b"", [("Location", f"{target}/there")], reason="Found")
+        for site in fleet.sites[:2]:
+            site.pages.update({f"/{number}": moved for number in range(30)})
+        lines = [f"{url}/{number}" for number in range(30) for url in (first, second, target)]
+        ran = await run_lines(tmp_path, lines, per_host=3)
+    assert ran.summary.done == 90
+    assert fleet.sites[2].most_at_once == 3
+
+
 async def test_a_name_and_a_port_make_a_host(tmp_path: Path) -> None:
     """Two ports of one address have a cap each."""
     fleet, other = Fleet(1), Fleet(1)
