@@ -29,6 +29,7 @@ from fetchd.client.exceptions import (
     IdleWriteTimeoutError,
     IncompleteMessageError,
     InvalidURL,
+    LowSpeedTimeoutError,
     PoolTimeoutError,
     RedirectError,
     ResponseHeadTooLargeError,
@@ -48,6 +49,7 @@ from fetchd.jobs.failures import (
     parse_retry_after,
     retry_delay,
     verdict,
+    was_unasked,
 )
 
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
@@ -74,6 +76,7 @@ EXCEPTIONS: list[tuple[BaseException, str]] = [
     (FirstByteTimeoutError(60), "timeout-first-byte"),
     (IdleReadTimeoutError(60), "timeout-idle"),
     (IdleWriteTimeoutError(60), "timeout-idle"),
+    (LowSpeedTimeoutError(30.0, 1024.0, 9), "low-speed"),
     (TotalTimeoutError(60), "timeout-total"),
     (PoolTimeoutError(60), "timeout-total"),
     (TimeoutError(), "timeout-total"),
@@ -260,3 +263,33 @@ def test_retry_after_never_raises(value: str) -> None:
     """Whatever a server sends is a bounded number of seconds or nothing."""
     found = parse_retry_after(value, NOW)
     assert found is None or 0 <= found <= MAX_RETRY_AFTER
+
+
+@pytest.mark.parametrize("failure_class", list(FailureClass))
+def test_behind_a_redirection_nothing_is_held_against_the_items_own_host(failure_class: FailureClass) -> None:
+    """It has answered; and the attempts count, for no breaker ends them."""
+    here, behind = verdict(Failure(failure_class, "x")), verdict(Failure(failure_class, "x", redirected=True))
+    assert not behind.host_at_fault
+    assert behind.retry == here.retry
+    assert behind.counts or not here.host_at_fault
+
+
+@pytest.mark.parametrize(
+    ("number", "unasked"),
+    [
+        (socket.EAI_NONAME, False),
+        (socket.EAI_NODATA, False),
+        (socket.EAI_AGAIN, True),
+        (socket.EAI_FAIL, True),
+        (socket.EAI_SYSTEM, True),
+    ],
+)
+def test_a_name_that_is_none_is_told_from_one_that_could_not_be_asked_for(number: int, unasked: bool) -> None:
+    """The first is an answer, the second says nothing of the host."""
+    assert was_unasked(ClientConnectorDNSError("h", 80, [socket.gaierror(number, "x")])) is unasked
+
+
+def test_only_the_name_service_can_be_unasked() -> None:
+    """Whatever else has no answer."""
+    assert not was_unasked(ConnectionTimeoutError(8))
+    assert not was_unasked(ClientConnectorDNSError("h", 80, []))
