@@ -154,18 +154,20 @@ def _digest(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-def test_many_at_once_share_few_connections(way: Way, nginx: Nginx, run: Run) -> None:
+def test_many_at_once_share_few_connections(way: Way, nginx: Nginx, run: Run, tmp_path: Path) -> None:
     """300 requests, at most 8 sockets, everyone gets what was asked for."""
+    own = f"?{tmp_path.name}"  # a line of the test before may come late into the log
 
     async def scenario() -> None:
         async with way.session(limit=8) as session:
             bodies = await asyncio.gather(
-                *(get(session, way.url("/small" if number % 3 else "/text.txt")) for number in range(300))
+                *(get(session, way.url(("/small" if number % 3 else "/text.txt") + own)) for number in range(300))
             )
             assert all(body == (SMALL if number % 3 else TEXT) for number, body in enumerate(bodies))
 
     run(scenario())
-    assert len({access.connection for access in nginx.access_log(at_least=300)}) <= 8
+    log = [access for access in nginx.access_log(at_least=300) if access.target.endswith(own)]
+    assert len({access.connection for access in log}) <= 8
 
 
 @pytest.mark.parametrize(("folder", "served"), [("few", 3), ("close", 1)])
