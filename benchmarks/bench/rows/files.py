@@ -65,8 +65,8 @@ def run_on_disk(bench: Bench) -> RowResult:
     result = _result(bench, samples, "disk", f"to {file_system_of(DISK)}")
     ours, *peers = samples
     for peer in peers:
-        text = f"seconds, {peer.contender.name} over fetchd run, above 1"
-        result.targets.append(at_least(text, compare(peer, ours, "wall_s"), 1.0))
+        # The file system's share is most of it, and differs threefold from one hour to the next: no target.
+        result.targets.append(printed(f"seconds, {peer.contender.name} over fetchd run", compare(peer, ours, "wall_s")))
     return result
 
 
