@@ -244,7 +244,7 @@ _with_options_of(retry, _NOT_OF_RETRY)
 
 
 # A mirror has no files that could have names, or be there already.
-_NOT_OF_MIRROR: Final = ("manifest", "output", "name", "existing", "bandwidth")
+_NOT_OF_MIRROR: Final = ("manifest", "output", "name", "existing")
 
 
 def mirror(

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from fetchd.client import ClientError, ClientResponse, ClientSession, FormData, RequestOptions
 
+from ..bandwidth import Bandwidth
 from ..checks import Checks
 from ..checksums import Digest
 from ..failures import Failure, FailureClass, classify
@@ -59,16 +60,25 @@ class Deliverer:
         destinations: The session for the destinations.
         delivery: How.
         checks: What the bodies are held to.
+        bandwidth: Says how quickly octets are taken; None for as quickly as they come.
 
     Raises:
         JobError: The folder for copies cannot be had.
     """
 
-    def __init__(self, sources: ClientSession, destinations: ClientSession, delivery: Delivery, checks: Checks) -> None:
+    def __init__(
+        self,
+        sources: ClientSession,
+        destinations: ClientSession,
+        delivery: Delivery,
+        checks: Checks,
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
         self._sources = sources
         self._destinations = destinations
         self._delivery = delivery
         self._checks = checks
+        self._bandwidth = bandwidth
         self._collections = Collections(destinations, self._options()) if delivery.mkcol else None
         self._copies = None if delivery.tee is None else Copies(delivery.tee)
 
@@ -102,7 +112,7 @@ class Deliverer:
             meter.head_at = asyncio.get_running_loop().time()
             check = self._checks.of(source_url, extras, source.response)
             with self._copy_of(source_url) as copy:
-                passage = Passage(source, check, copy, meter)
+                passage = Passage(source, check, copy, meter, self._bandwidth)
                 async with passage.parcel(delivery.spool) as parcel:
                     mirrored = await self._send(source, destination_url, passage, parcel, meter)
                 if copy is not None and not mirrored.skipped:

@@ -11,6 +11,7 @@ import asyncio
 
 from fetchd.client import ClientSession, Timeout
 
+from ..bandwidth import Bandwidth
 from ..checksums import spelled
 from ..events import Summary
 from ..failures import Failure, FailureClass
@@ -158,7 +159,9 @@ class MirrorJob(Run):
 
     def _make_transfer(self, session: ClientSession, folder: Folder) -> MirrorTransfer:
         run = self._mirror.run
-        self._deliverer = Deliverer(session, self._sinks, self._mirror.delivery, self._checks)
+        rate = run.limits.bandwidth
+        bandwidth = None if rate is None else Bandwidth(rate)
+        self._deliverer = Deliverer(session, self._sinks, self._mirror.delivery, self._checks, bandwidth)
         destinations = Destinations(self._mirror.per_host or run.per_host, asyncio.get_running_loop().time)
         return MirrorTransfer(self._deliverer, destinations, run, self._manners, self._manners.bounded(session.timeout))
 

@@ -1,6 +1,6 @@
 """The octets of one attempt on their way: what of them passes through Python, and for what.
 
-    nothing to hash or to keep    the content is the request's body as it is: by splice(2) between plain sockets
+    nothing to hash, keep, pace   the content is the request's body as it is: by splice(2) between plain sockets
     a digest, a copy (tee)        content -> hash, file -> a stream that the request reads; one piece is held back until
                                   the digest is known to be right, so that the destination never has a whole wrong body
     spooled                       content -> hash, files -> a file that the request reads
@@ -21,6 +21,7 @@ from typing import IO, Final, NamedTuple
 from fetchd.client import ClientError, ContinuedContent, StreamReader
 from fetchd.client.workers import finished
 
+from ..bandwidth import Bandwidth
 from ..checks import Check
 from ..checksums import Digest, Hashes
 from ..exceptions import LocalFailureError
@@ -75,18 +76,22 @@ class Passage:
         check: What the body is held to, and the algorithm of a further digest; None for nothing.
         copy: Gets all octets too; None for none.
         meter: Counts.
+        bandwidth: Says how quickly octets are taken; None for as quickly as they come.
 
     Attributes:
         expected: Digests that the body must have.
     """
 
-    def __init__(self, source: Source, check: Check | None, copy: Copy | None, meter: Meter) -> None:
+    def __init__(
+        self, source: Source, check: Check | None, copy: Copy | None, meter: Meter, bandwidth: Bandwidth | None = None
+    ) -> None:
         self._source = source
         self.expected: tuple[Digest, ...] = () if check is None else check.expected
         kept = None if check is None else check.kept
         self._hashes = Hashes([*(name for name, _ in self.expected), *([] if kept is None else [kept])])
         self._copy = copy
         self._meter = meter
+        self._bandwidth = bandwidth
 
     def digests(self) -> tuple[Digest, ...]:
         """Of what was taken; empty when nothing is hashed."""
@@ -113,7 +118,7 @@ class Passage:
                 await self._read_into(file, spool)
                 file.seek(0)
                 yield Parcel(file, lambda: file.tell() == meter.taken)
-        elif not self._hashes.algorithms and self._copy is None:
+        elif not self._hashes.algorithms and self._copy is None and self._bandwidth is None:
             meter.content = ContinuedContent(source.content, source.go_on)
             yield Parcel(meter.content, source.is_at_end)
         else:
@@ -157,6 +162,8 @@ class Passage:
                 break
             self._meter.taken += len(piece)
             self._hashes.update(piece)
+            if self._bandwidth is not None:
+                await self._bandwidth.settle(len(piece))
             if self._copy is not None:
                 await self._copy.write(piece)
             if held:

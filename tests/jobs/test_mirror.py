@@ -18,6 +18,7 @@ from fetchd.client import BasicAuth
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.failures import FailureClass
 from fetchd.jobs.items import Result
+from fetchd.jobs.limits import Limits
 from fetchd.jobs.mirror import Delivery, MirrorError, MirrorJob, MirrorSettings, mirror
 from fetchd.jobs.settings import RunSettings
 from tests.support.raw_proxy import http_proxy
@@ -534,6 +535,15 @@ async def test_another_source_of_an_item_takes_its_turn(tmp_path: Path) -> None:
     assert ran.results == {1: "done", 2: "failed: http-4xx"}
     assert sink.objects == {"/in/a": b"content"}
     assert sorted(asked.target for asked in second.requests) == ["/a", "/refused"]
+
+
+async def test_bandwidth_paces_the_bodies(tmp_path: Path) -> None:
+    """Over all uploads together."""
+    sink = Sink()
+    async with raw_server(serve(bytes(200_000))) as here, raw_server(sink.script) as there:
+        ran = await mirror_lines(tmp_path, site(here, 4), there.url("/{path}"), limits=Limits(bandwidth=1_000_000))
+    assert ran.summary.done == 4
+    assert ran.summary.seconds >= 0.6
 
 
 async def test_uploads_to_one_host_are_bounded(tmp_path: Path) -> None:
