@@ -172,8 +172,22 @@ class Nginx:
             time.sleep(0.005)
 
     def clear_access_log(self) -> None:
-        """Forget the requests served so far."""
-        os.truncate(self._folder / "access.log", 0)
+        """Forget the requests served so far, those whose lines are still to be written too.
+
+        A request of our own goes behind them: one worker serves them, so its line is the last.
+        """
+        path = self._folder / "access.log"
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+            sock.settimeout(_PATIENCE_S)
+            sock.connect(str(self.unix_path))
+            sock.sendall(b"HEAD /fence HTTP/1.1\r\nHost: nginx\r\nConnection: close\r\n\r\n")
+            while sock.recv(4096):
+                pass
+        deadline = time.monotonic() + _PATIENCE_S
+        while not path.exists() or '"/fence"' not in path.read_text():
+            assert time.monotonic() < deadline, "nginx does not write its log"
+            time.sleep(0.002)
+        os.truncate(path, 0)
 
     def error_log(self) -> str:
         """Return what nginx had to say, its last notices included."""
