@@ -10,7 +10,8 @@ Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same
 from . import exceptions
 from .addresses import AddressPolicy, is_public_address
 from .auth import BasicAuth, BearerAuth, DigestAuth
-from .connectors import BaseConnector, TCPConnector, UnixConnector
+from .base_connector import BaseConnector
+from .connectors import TCPConnector, UnixConnector
 from .continued import ContinuedContent
 from .cookies import Cookie, CookieJar, DummyCookieJar
 from .dispositions import ContentDisposition

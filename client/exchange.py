@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
+from .buffers import Buffer
 from .codings import BoundedDecoder, CountingDecoder, Decoder, decoder_for
 from .exceptions import (
     BodyTooLargeError,
@@ -43,7 +44,6 @@ from .limits import (
     MAX_HEAD_BYTES,
     REDIRECT_STATUSES,
 )
-from .streams import Buffer
 from .urls import tell_url
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
 from .auth import Auth
+from .base_connector import BaseConnector
 from .bodies import Body, BytesBody
-from .connectors import BaseConnector, TCPConnector
+from .connectors import TCPConnector
 from .cookie_syntax import GivenCookies
 from .cookies import CookieJar
 from .exceptions import (

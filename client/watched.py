@@ -10,10 +10,11 @@ import contextlib
 from collections.abc import AsyncGenerator, Collection
 
 from .bodies import Body
+from .buffers import Buffer
 from .checking import CheckedExchange
 from .exchange import Exchange, Transport
 from .response import ClientResponse
-from .streams import Buffer, StreamReader
+from .streams import StreamReader
 from .timings import Stopwatch
 from .watch import Watch
 

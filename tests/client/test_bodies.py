@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from multidict import MultiDict, MultiDictProxy
 
 from fetchd.client.bodies import Body, BytesBody, Data, StreamBody, as_body, json_body
+from fetchd.client.buffers import Buffer
 from fetchd.client.exceptions import ClientPayloadError, StreamConsumedError
 from fetchd.client.formdata import FormData
 from fetchd.client.limits import FILE_READ_BYTES, HIGH_WATER_BYTES, SAVE_BUFFER_BYTES
-from fetchd.client.streams import Buffer, StreamReader
+from fetchd.client.streams import StreamReader
 
 OCTETS = "application/octet-stream"
 LARGE = bytes(range(256)) * (FILE_READ_BYTES // 128) + b"end"

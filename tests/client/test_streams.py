@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetchd.client.buffers import Buffer
 from fetchd.client.exceptions import ClientPayloadError, StreamConsumedError
 from fetchd.client.limits import HIGH_WATER_BYTES, LOW_WATER_BYTES
-from fetchd.client.streams import Buffer, StreamReader
+from fetchd.client.streams import StreamReader
 
 CHUNKS = st.lists(st.binary(min_size=1, max_size=12), max_size=12)
 LINES = st.lists(st.text("ab\n", min_size=1, max_size=6).map(str.encode), max_size=12)
