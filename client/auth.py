@@ -25,8 +25,13 @@ class Auth(Protocol):
         *content* is that of the request, b"" for none; None when it is not in memory.
         """
 
-    def answer(self, challenges: Iterable[str], method: str, target: str, content: bytes | None) -> str | None:
-        """Credentials in answer to the *challenges* of a 401 or 407; None when there is no (further) answer."""
+    def answer(
+        self, challenges: Iterable[str], method: str, target: str, content: bytes | None, sent: str | None
+    ) -> str | None:
+        """Credentials in answer to the *challenges* of a 401 or 407; None when there is no (further) answer.
+
+        *sent* are those that the challenged request had; None for a request without.
+        """
 
 
 class BasicAuth(NamedTuple):
@@ -90,7 +95,9 @@ class BasicAuth(NamedTuple):
         """See ``Auth``: the same for every request."""
         return self.encode()
 
-    def answer(self, challenges: Iterable[str], method: str, target: str, content: bytes | None) -> str | None:
+    def answer(
+        self, challenges: Iterable[str], method: str, target: str, content: bytes | None, sent: str | None
+    ) -> str | None:
         """See ``Auth``: they were sent already."""
         return None
 
@@ -111,7 +118,9 @@ class BearerAuth(NamedTuple):
         """See ``Auth``: the same for every request."""
         return f"Bearer {self.token}"
 
-    def answer(self, challenges: Iterable[str], method: str, target: str, content: bytes | None) -> str | None:
+    def answer(
+        self, challenges: Iterable[str], method: str, target: str, content: bytes | None, sent: str | None
+    ) -> str | None:
         """See ``Auth``: it was sent already."""
         return None
 
@@ -146,17 +155,21 @@ class DigestAuth:
         """See ``Auth``: the answer to the challenge that came last; None while none has come."""
         return None if self._session is None else self._session.credentials(method, target, content)
 
-    def answer(self, challenges: Iterable[str], method: str, target: str, content: bytes | None) -> str | None:
-        """See ``Auth``. A challenge that says ``stale`` or has a new nonce is answered; the same one again is not."""
+    def answer(
+        self, challenges: Iterable[str], method: str, target: str, content: bytes | None, sent: str | None
+    ) -> str | None:
+        """See ``Auth``. Asked for the nonce that was sent, it answers only where that is called ``stale``."""
         chosen = _choose(parse_challenges(challenges), content)
         if chosen is None:
             return None
-        known = self._session
-        nonce = chosen.parameters.get("nonce")
-        if known is not None and known.nonce == nonce and chosen.parameters.get("stale", "").lower() != "true":
+        is_stale = chosen.parameters.get("stale", "").lower() == "true"
+        if not is_stale and sent is not None and chosen.parameters["nonce"] == _nonce_of(sent):
             return None  # it has refused these credentials
-        self._session = _Session(chosen.parameters, self._login, self._password, self._make_cnonce())
-        return self._session.credentials(method, target, content)
+        session = self._session
+        # One nonce may challenge many requests that were under way without credentials: its uses are counted together.
+        if session is None or is_stale or session.parameters != chosen.parameters:
+            session = self._session = _Session(chosen.parameters, self._login, self._password, self._make_cnonce())
+        return session.credentials(method, target, content)
 
 
 def is_refusal(challenges: Iterable[str]) -> bool:
@@ -167,6 +180,11 @@ def is_refusal(challenges: Iterable[str]) -> bool:
     """
     digests = [each.parameters for each in parse_challenges(challenges) if each.scheme == "digest"]
     return bool(digests) and not any(each.get("stale", "").lower() == "true" for each in digests)
+
+
+def _nonce_of(credentials: str) -> str | None:
+    """The nonce that Digest *credentials* are for; None of others. Their syntax is that of a challenge."""
+    return next((each.parameters.get("nonce") for each in parse_challenges([credentials])), None)
 
 
 def _random_cnonce() -> str:
@@ -213,7 +231,7 @@ class _Session:
 
     def __init__(self, parameters: Mapping[str, str], login: str, password: str, cnonce: str) -> None:
         self.nonce = parameters["nonce"]
-        self._parameters = parameters
+        self.parameters = parameters
         self._login = login
         self._cnonce = cnonce
         self._count = 0
@@ -224,7 +242,7 @@ class _Session:
 
     def credentials(self, method: str, target: str, content: bytes | None) -> str | None:
         """The value of Authorization; None when the server wants the content hashed and it is not at hand."""
-        quality = _quality(self._parameters, content)
+        quality = _quality(self.parameters, content)
         if quality is None:
             return None
         subject = f"{method}:{target}"
@@ -237,7 +255,7 @@ class _Session:
         return self._field(target, response, quality, count)
 
     def _field(self, target: str, response: str, quality: str, count: str) -> str:
-        given = self._parameters
+        given = self.parameters
         realm = given.get("realm", "")
         is_hashed = given.get("userhash", "").lower() == "true"
         user = self._hash(f"{self._login}:{realm}") if is_hashed else self._login

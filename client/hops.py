@@ -7,7 +7,7 @@ cookies (``cookies``), redirections (``redirects``). How one hop is performed is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -285,7 +285,7 @@ class Hops:
         given: set[str] = set()  # fields of credentials that answer a challenge of this very request
         for _ in range(_MAX_ANSWERS):
             exchange = await self._send(route, target, fields)
-            answered = self._answer(exchange, parties, content, given)
+            answered = self._answer(exchange, parties, content, fields, given)
             if answered is None:
                 return exchange
             challenge = ClientResponse(exchange, self._url)
@@ -299,11 +299,17 @@ class Hops:
         return await self._send(route, target, fields)
 
     def _answer(
-        self, exchange: Exchange, parties: list[_Party], content: bytes | None, given: set[str]
+        self,
+        exchange: Exchange,
+        parties: list[_Party],
+        content: bytes | None,
+        sent: Mapping[str, str],
+        given: set[str],
     ) -> tuple[str, str] | None:
         """Field and credentials in answer to a challenge; None when there is none, or the body is used up.
 
         Args:
+            sent: Fields of the request that was challenged.
             given: Fields of credentials that were such an answer before: they are wrong unless the server says stale.
         """
         if exchange.status not in _CHALLENGING or not (self._body is None or self._body.is_replayable):
@@ -313,7 +319,7 @@ class Hops:
                 challenges = [value.decode("latin-1") for name, value in exchange.fields if name.lower() == party.asks]
                 if party.field in given and is_refusal(challenges):
                     return None
-                credentials = party.auth.answer(challenges, self._method, party.target, content)
+                credentials = party.auth.answer(challenges, self._method, party.target, content, sent.get(party.field))
                 return None if credentials is None else (party.field, credentials)
         return None
 

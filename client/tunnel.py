@@ -88,7 +88,7 @@ async def open_by_proxy(
         if 200 <= reply.status < 300:
             return await finish(outer)
         outer.close()
-        credentials = _answer(proxy, origin, reply)
+        credentials = _answer(proxy, origin, reply, credentials)
         if credentials is None:
             break
     raise ClientHttpProxyError(
@@ -118,11 +118,11 @@ def _authority(origin: Origin) -> str:
     return f"[{origin.host}]:{origin.port}" if ":" in origin.host else f"{origin.host}:{origin.port}"
 
 
-def _answer(proxy: Proxy, origin: Origin, reply: Exchange) -> str | None:
+def _answer(proxy: Proxy, origin: Origin, reply: Exchange, sent: str | None) -> str | None:
     if reply.status != 407 or proxy.auth is None:
         return None
     challenges = [value.decode("latin-1") for name, value in reply.fields if name.lower() == b"proxy-authenticate"]
-    return proxy.auth.answer(challenges, "CONNECT", _authority(origin), b"")
+    return proxy.auth.answer(challenges, "CONNECT", _authority(origin), b"", sent)
 
 
 def connect_head(proxy: Proxy, origin: Origin, credentials: str | None) -> bytes:

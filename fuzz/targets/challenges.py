@@ -45,7 +45,7 @@ def _check(data: bytes) -> bool:
         assert challenge.scheme == challenge.scheme.lower()
         assert all(name == name.lower() for name in challenge.parameters)
     auth = DigestAuth("user", "hunter2", make_cnonce=lambda: "c")
-    answer = auth.answer(lines, "GET", "/x?y", b"content")
+    answer = auth.answer(lines, "GET", "/x?y", b"content", None)
     if answer is None:
         return False
     assert _NO_FIELD_VALUE(answer) is None
@@ -56,7 +56,7 @@ def _check(data: bytes) -> bool:
     assert read_back.parameters["nonce"] in {each.parameters.get("nonce") for each in challenges}
     assert read_back.parameters["uri"] == "/x?y"
     assert len(read_back.parameters["response"]) in (32, 64)
-    assert auth.answer(lines, "GET", "/x?y", b"content") is None or "stale" in "".join(lines).lower()
+    assert auth.answer(lines, "GET", "/x?y", b"content", answer) is None or "stale" in "".join(lines).lower()
     return True
 
 

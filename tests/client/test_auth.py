@@ -87,7 +87,7 @@ def test_basic_and_bearer_go_with_every_request_and_have_no_other_answer() -> No
     """A 401 says that they are wrong."""
     for auth, field in ((BasicAuth("a", "b"), "Basic YTpi"), (BearerAuth("t0ken"), "Bearer t0ken")):
         assert auth.authorize("GET", "/", None) == field
-        assert auth.answer([RFC7616_MD5, "Basic realm=x"], "GET", "/", None) is None
+        assert auth.answer([RFC7616_MD5, "Basic realm=x"], "GET", "/", None, field) is None
 
 
 # Digest
@@ -102,7 +102,7 @@ def test_basic_and_bearer_go_with_every_request_and_have_no_other_answer() -> No
 )
 def test_the_examples_of_the_rfc_are_answered_as_in_the_rfc(challenge: str, response: str) -> None:
     """RFC 7616 section 3.9.1."""
-    told = parameters_of(mufasa().answer([challenge], "GET", "/dir/index.html", None))
+    told = parameters_of(mufasa().answer([challenge], "GET", "/dir/index.html", None, None))
     assert told["response"] == response
     assert (told["username"], told["uri"], told["nc"], told["qop"]) == ("Mufasa", "/dir/index.html", "00000001", "auth")
     assert (told["cnonce"], told["opaque"]) == (CNONCE, "FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS")
@@ -118,7 +118,7 @@ def test_userhash_and_sha_512_256_are_answered_as_the_corrected_example() -> Non
     auth = DigestAuth(
         "J\u00e4s\u00f8n Doe", "Secret, or not?", make_cnonce=lambda: "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v"
     )
-    told = parameters_of(auth.answer([challenge], "GET", "/doe.json", None))
+    told = parameters_of(auth.answer([challenge], "GET", "/doe.json", None, None))
     assert told["username"] == "793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"
     assert told["response"] == "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"
     assert told["userhash"] == "true"
@@ -126,7 +126,7 @@ def test_userhash_and_sha_512_256_are_answered_as_the_corrected_example() -> Non
 
 def test_the_form_of_rfc_2069_is_answered_without_counts() -> None:
     """A challenge without qop: H(H(A1):nonce:H(A2))."""
-    told = parameters_of(DigestAuth("u", "p").answer(['Digest realm="r", nonce="n"'], "GET", "/", None))
+    told = parameters_of(DigestAuth("u", "p").answer(['Digest realm="r", nonce="n"'], "GET", "/", None, None))
 
     def md5(text: str) -> str:
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
@@ -138,7 +138,7 @@ def test_the_form_of_rfc_2069_is_answered_without_counts() -> None:
 def test_the_session_forms_hash_the_nonces_into_the_secret() -> None:
     """RFC 7616 section 3.4.2."""
     challenge = 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5-sess'
-    told = parameters_of(DigestAuth("u", "p", make_cnonce=lambda: "c").answer([challenge], "GET", "/", None))
+    told = parameters_of(DigestAuth("u", "p", make_cnonce=lambda: "c").answer([challenge], "GET", "/", None, None))
 
     def md5(text: str) -> str:
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
@@ -152,9 +152,11 @@ def test_auth_int_hashes_the_content_that_is_at_hand() -> None:
     """RFC 7616 section 3.4.3; content that is streamed cannot be hashed before it is sent."""
     challenge = 'Digest realm="r", nonce="n", qop="auth-int"'
     auth = DigestAuth("u", "p", make_cnonce=lambda: "c")
-    assert auth.answer([challenge], "POST", "/", None) is None
-    with_content = parameters_of(auth.answer([challenge], "POST", "/", b"content"))
-    other = parameters_of(DigestAuth("u", "p", make_cnonce=lambda: "c").answer([challenge], "POST", "/", b"other"))
+    assert auth.answer([challenge], "POST", "/", None, None) is None
+    with_content = parameters_of(auth.answer([challenge], "POST", "/", b"content", None))
+    other = parameters_of(
+        DigestAuth("u", "p", make_cnonce=lambda: "c").answer([challenge], "POST", "/", b"other", None)
+    )
     assert with_content["qop"] == "auth-int"
     assert with_content["response"] != other["response"]
 
@@ -163,39 +165,53 @@ def test_later_requests_carry_the_answer_at_once_and_count() -> None:
     """RFC 7616 section 3.3: nc is how many requests were sent with the nonce."""
     auth = mufasa()
     assert auth.authorize("GET", "/", None) is None
-    auth.answer([RFC7616_MD5], "GET", "/", None)
+    auth.answer([RFC7616_MD5], "GET", "/", None, None)
     counts = [parameters_of(auth.authorize("GET", f"/{number}", None))["nc"] for number in range(3)]
     assert counts == ["00000002", "00000003", "00000004"]
 
 
-def test_the_same_challenge_again_is_a_refusal_and_has_no_answer() -> None:
+def test_the_nonce_that_was_sent_again_is_a_refusal_and_has_no_answer() -> None:
     """Wrong credentials are sent once; a stale nonce, or another one, is answered."""
     auth = mufasa()
-    assert auth.answer([RFC7616_MD5], "GET", "/", None)
-    assert auth.answer([RFC7616_MD5], "GET", "/", None) is None
-    assert auth.answer([RFC7616_MD5 + ", stale=TRUE"], "GET", "/", None)
-    assert parameters_of(auth.answer([RFC7616_MD5.replace(NONCE, "new")], "GET", "/", None))["nonce"] == "new"
+    sent = auth.answer([RFC7616_MD5], "GET", "/", None, None)
+    assert sent
+    assert auth.answer([RFC7616_MD5], "GET", "/", None, sent) is None
+    assert auth.answer([RFC7616_MD5 + ", stale=TRUE"], "GET", "/", None, sent)
+    assert parameters_of(auth.answer([RFC7616_MD5.replace(NONCE, "new")], "GET", "/", None, sent))["nonce"] == "new"
+
+
+def test_one_nonce_may_challenge_many_requests_without_credentials() -> None:
+    """They were under way before the first of them was answered; the uses of the nonce are counted together."""
+    auth = mufasa()
+    answers = [parameters_of(auth.answer([RFC7616_MD5], "GET", "/", None, None)) for _ in range(3)]
+    assert [told["nc"] for told in answers] == ["00000001", "00000002", "00000003"]
+
+
+def test_credentials_of_another_kind_that_were_refused_are_followed_by_an_answer() -> None:
+    """What was sent is no Digest: the challenge refuses that, and not what is known of the nonce."""
+    for sent in ("Basic bWU6eA==", "no credentials at all, =", ""):
+        assert mufasa().answer([RFC7616_MD5], "GET", "/", None, sent)
 
 
 def test_a_challenge_that_is_no_text_is_not_answered() -> None:
     """Its octets would have to be sent back; they came as surrogates, which no field of a request may hold."""
     octets = RFC7616_MD5.replace('realm="http', 'realm="\udcff')
     assert octets != RFC7616_MD5
-    assert mufasa().answer([octets], "GET", "/", None) is None
-    assert parameters_of(mufasa().answer([octets, RFC7616_SHA256], "GET", "/", None))["algorithm"] == "SHA-256"
+    assert mufasa().answer([octets], "GET", "/", None, None) is None
+    assert parameters_of(mufasa().answer([octets, RFC7616_SHA256], "GET", "/", None, None))["algorithm"] == "SHA-256"
 
 
 def test_the_strongest_algorithm_that_is_known_is_chosen() -> None:
     """Whatever the order, and whether in one field or in several (RFC 7616 section 3.7)."""
     unknown = RFC7616_MD5.replace("=MD5", "=SHA3-512")
     for fields in ([RFC7616_MD5, unknown, RFC7616_SHA256], [f"Basic realm=x, {RFC7616_SHA256}, {RFC7616_MD5}"]):
-        assert parameters_of(mufasa().answer(fields, "GET", "/", None))["algorithm"] == "SHA-256"
-    assert mufasa().answer([unknown, 'Digest realm="without a nonce"'], "GET", "/", None) is None
+        assert parameters_of(mufasa().answer(fields, "GET", "/", None, None))["algorithm"] == "SHA-256"
+    assert mufasa().answer([unknown, 'Digest realm="without a nonce"'], "GET", "/", None, None) is None
 
 
 def test_a_login_beyond_ascii_is_sent_in_the_extended_form() -> None:
     """RFC 7616 section 3.4: username* as RFC 8187 has it."""
-    field = DigestAuth("J\u00e4s\u00f8n", "p").answer([RFC7616_MD5], "GET", "/", None)
+    field = DigestAuth("J\u00e4s\u00f8n", "p").answer([RFC7616_MD5], "GET", "/", None, None)
     assert field is not None
     assert "username*=UTF-8''J%C3%A4s%C3%B8n," in field
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -222,6 +223,29 @@ async def test_wrong_credentials_are_offered_once_though_each_challenge_has_a_no
         async with ClientSession(auth=DigestAuth("me", "wrong")) as session, session.get(server.url()) as reply:
             assert reply.status == 401
         assert len(server.requests) == 2
+
+
+async def test_requests_at_once_may_be_challenged_with_one_nonce() -> None:
+    """They were all sent without credentials: the nonce that one of them made known has refused none of the others."""
+    all_are_there = asyncio.Barrier(3)
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            if nonce_of(asked) == "n1":
+                await conn.send(response(200, b"ok"))
+            else:
+                await all_are_there.wait()
+                await conn.send(response(401, b"", [challenge("n1")]))
+
+    async with raw_server(script) as server, ClientSession(auth=DigestAuth("me", "secret")) as session:
+
+        async def get() -> int:
+            async with session.get(server.url()) as reply:
+                return reply.status
+
+        assert await asyncio.gather(get(), get(), get()) == [200, 200, 200]
+        counts = [asked.fields.get("Authorization", "").partition("nc=")[2][:8] for asked in server.requests]
+        assert sorted(counts) == ["", "", "", "00000001", "00000002", "00000003"]
 
 
 async def test_a_server_that_never_has_enough_is_answered_a_few_times_only() -> None:
