@@ -243,7 +243,7 @@ async def test_requests_at_once_may_be_challenged_with_one_nonce() -> None:
             async with session.get(server.url()) as reply:
                 return reply.status
 
-        assert await asyncio.gather(get(), get(), get()) == [200, 200, 200]
+        assert set(await asyncio.gather(get(), get(), get())) == {200}
         counts = [asked.fields.get("Authorization", "").partition("nc=")[2][:8] for asked in server.requests]
         assert sorted(counts) == ["", "", "", "00000001", "00000002", "00000003"]
 
