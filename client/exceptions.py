@@ -36,8 +36,7 @@
         +-- DigestMismatchError                   not what its digest says: ``expected``, ``seen``
     StreamConsumedError (RuntimeError)            the caller: the content was already read as a stream
 
-Who must act: the caller (InvalidURL, SessionClosedError, StreamConsumedError), the peer
-(ClientResponseError, ResponseProtocolError, ClientPayloadError), the network (the rest).
+Each class tells in its docstring who should act, in a paragraph that begins with "Who acts:".
 Messages never hold credentials: URLs are given to these classes without userinfo.
 """
 
@@ -88,6 +87,8 @@ __all__ = [
 class ClientError(Exception):
     """Root of everything the client raises on purpose; catch it to catch them all.
 
+    Who acts: what the class says that is raised.
+
     Attributes:
         url: Target of the request, after redirections, without userinfo; None where no request is at fault.
         history: Responses that led here by redirection, oldest first: with some it was not the host of the URL that
@@ -99,7 +100,9 @@ class ClientError(Exception):
 
 
 class InvalidURL(ClientError, ValueError):
-    """The URL cannot be requested. Correct the URL; trying again is of no use.
+    """The URL cannot be requested.
+
+    Who acts: the caller, who corrects the URL; trying again is of no use.
 
     Attributes:
         url: The URL as given, without userinfo.
@@ -118,15 +121,23 @@ class InvalidURL(ClientError, ValueError):
 
 
 class ClientConnectionError(ClientError):
-    """No usable connection. Usually worth another try."""
+    """No usable connection.
+
+    Who acts: usually nobody; try again, after a pause.
+    """
 
 
 class SessionClosedError(ClientConnectionError, RuntimeError):
-    """A session or connector was used after it was closed. A fault of the calling code."""
+    """A session or connector was used after it was closed.
+
+    Who acts: the caller, whose code uses what it has closed.
+    """
 
 
 class ServerDisconnectedError(ClientConnectionError):
     """The peer closed the connection before a whole response head came.
+
+    Who acts: nobody; try again. A request that may have had an effect was not sent again by the client.
 
     Attributes:
         received: Octets of the head that had come.
@@ -141,11 +152,16 @@ class ServerDisconnectedError(ClientConnectionError):
 
 
 class ClientOSError(ClientConnectionError, OSError):
-    """The operating system reported that the connection broke; ``errno`` says how."""
+    """The operating system reported that the connection broke; ``errno`` says how.
+
+    Who acts: nobody; try again, after a pause. When it goes on, who runs the server or the network between.
+    """
 
 
 class ClientConnectorError(ClientOSError):
     """No connection to the origin could be made: every address failed.
+
+    Who acts: the caller where host or port are wrong, else who runs the server; try again later.
 
     Attributes:
         host: Host name or socket path.
@@ -173,6 +189,8 @@ class ClientConnectorError(ClientOSError):
 class AddressNotAllowedError(ClientConnectorError):
     """Every address of the host was refused by the connector's ``allow_address``. Nothing was connected to.
 
+    Who acts: the caller, whose policy this is; trying again is of no use.
+
     Attributes:
         addresses: What was refused.
     """
@@ -185,7 +203,8 @@ class AddressNotAllowedError(ClientConnectorError):
 class DescriptorLimitError(ClientConnectorError):
     """This process can open no more files, and no idle connection was left to give way.
 
-    Raise the limit (``ulimit -n``), lower the connector's ``limit``, or look for what is left open.
+    Who acts: the caller, who raises the limit (``ulimit -n``), lowers the connector's ``limit``, or looks for what is
+    left open.
 
     Attributes:
         limit: RLIMIT_NOFILE of the process; None when it has none and the system is at its end.
@@ -203,21 +222,30 @@ class DescriptorLimitError(ClientConnectorError):
 
 
 class ClientConnectorDNSError(ClientConnectorError):
-    """The host name did not resolve."""
+    """The host name did not resolve.
+
+    Who acts: the caller where the name is wrong, else who runs the resolver or the domain; try again later.
+    """
 
     def __str__(self) -> str:
         return f"cannot resolve {self.host}: {self.args[1]}"
 
 
 class ClientConnectorSSLError(ClientConnectorError):
-    """The TLS handshake failed."""
+    """The TLS handshake failed.
+
+    Who acts: who runs the server, unless your own context is too strict for it; trying again is of little use.
+    """
 
     def __str__(self) -> str:
         return f"TLS handshake with {self.where} failed: {self.args[1]}"
 
 
 class ClientConnectorCertificateError(ClientConnectorSSLError):
-    """The certificate of the server was not accepted. Nothing was sent."""
+    """The certificate of the server was not accepted. Nothing was sent.
+
+    Who acts: who runs the server; or the caller, who lacks the authority that signed it or asked for another name.
+    """
 
     def __str__(self) -> str:
         return f"certificate of {self.where} was not accepted: {self.args[1]}"
@@ -226,8 +254,8 @@ class ClientConnectorCertificateError(ClientConnectorSSLError):
 class ServerFingerprintMismatch(ClientConnectorCertificateError):
     """The server showed another certificate than the pinned one. Nothing was sent.
 
-    Either the server has a new certificate, and the pin must be renewed from a source you trust, or somebody else
-    answers.
+    Who acts: the caller. Either the server has a new certificate, and the pin must be renewed from a source you trust,
+    or somebody else answers.
 
     Attributes:
         expected: SHA-256 digest that was pinned.
@@ -241,7 +269,10 @@ class ServerFingerprintMismatch(ClientConnectorCertificateError):
 
 
 class ClientProxyConnectionError(ClientConnectorError):
-    """The proxy cannot be reached, or what it says cannot be used. Look at its address and port."""
+    """The proxy cannot be reached, or what it says cannot be used.
+
+    Who acts: the caller where its address or port are wrong, else who runs the proxy.
+    """
 
     def __str__(self) -> str:
         return f"cannot use the proxy {self.where}: {self.args[1]}"
@@ -249,6 +280,8 @@ class ClientProxyConnectionError(ClientConnectorError):
 
 class ServerTimeoutError(ClientConnectionError, TimeoutError):
     """A phase of the request took longer than its bound.
+
+    Who acts: nobody; try again later, or the caller, whose bound is too short for this server.
 
     Attributes:
         seconds: The bound that was exceeded.
@@ -265,37 +298,54 @@ class ServerTimeoutError(ClientConnectionError, TimeoutError):
 
 
 class PoolTimeoutError(ServerTimeoutError):
-    """No connection slot became free in time (``Timeout.pool``)."""
+    """No connection slot became free in time (``Timeout.pool``).
+
+    Who acts: the caller, who asks for more at once than the connector's ``limit`` lets through.
+    """
 
     phase = "waiting for a free connection"
 
 
 class ConnectionTimeoutError(ServerTimeoutError):
-    """DNS, TCP and TLS together took too long (``Timeout.connect``)."""
+    """DNS, TCP and TLS together took too long (``Timeout.connect``).
+
+    Who acts: nobody; try again later, or who runs the server or the network between.
+    """
 
     phase = "connecting"
 
 
 class FirstByteTimeoutError(ServerTimeoutError):
-    """The request was sent and no response head came in time (``Timeout.first_byte``)."""
+    """The request was sent and no response head came in time (``Timeout.first_byte``).
+
+    Who acts: who runs the server, or the caller, whose bound is too short for what was asked.
+    """
 
     phase = "waiting for the response head"
 
 
 class IdleReadTimeoutError(ServerTimeoutError):
-    """No octet of the content came for too long (``Timeout.idle_read``)."""
+    """No octet of the content came for too long (``Timeout.idle_read``).
+
+    Who acts: nobody; try again, and go on from where it broke off (Range, If-Range).
+    """
 
     phase = "waiting for more of the content"
 
 
 class IdleWriteTimeoutError(ServerTimeoutError):
-    """The peer took no octet of the request for too long (``Timeout.idle_write``)."""
+    """The peer took no octet of the request for too long (``Timeout.idle_write``).
+
+    Who acts: who runs the server; try again later.
+    """
 
     phase = "sending the request"
 
 
 class LowSpeedTimeoutError(ServerTimeoutError):
-    """The content came too slowly (``Timeout.low_speed``). Another server, or another hour, may be quicker.
+    """The content came too slowly (``Timeout.low_speed``).
+
+    Who acts: nobody; another server, or another hour, may be quicker.
 
     Attributes:
         seconds: Over how many the average was taken.
@@ -315,11 +365,16 @@ class LowSpeedTimeoutError(ServerTimeoutError):
 
 
 class TotalTimeoutError(ServerTimeoutError):
-    """The whole exchange, up to the last octet of content, took too long (``Timeout.total``)."""
+    """The whole exchange, up to the last octet of content, took too long (``Timeout.total``).
+
+    Who acts: the caller, whose bound is too short for what was asked, or nobody: try again.
+    """
 
 
 class ClientResponseError(ClientError):
     """A response came and it is not what was asked for.
+
+    Who acts: by ``status``, the caller (4xx) or who runs the server (5xx, 429: try again later).
 
     Attributes:
         status: Status code (RFC 9110 section 15).
@@ -352,30 +407,47 @@ class ClientResponseError(ClientError):
 
 
 class ClientHttpProxyError(ClientResponseError):
-    """A proxy refused to open a tunnel. ``status`` is its answer: 407 asks for (other) credentials."""
+    """A proxy refused to open a tunnel.
+
+    Who acts: by ``status``, the caller (407: it asks for credentials, or for other ones) or who runs the proxy.
+    """
 
     def __str__(self) -> str:
         return f"{self.status} {self.message} from the proxy {self.url}"
 
 
 class TooManyRedirects(ClientResponseError):
-    """More redirections than ``max_redirects``, or a loop without end."""
+    """More redirections than ``max_redirects``, or a loop without end.
+
+    Who acts: who runs the server; or the caller, who lets cookies through or raises ``max_redirects``.
+    """
 
 
 class RedirectError(ClientResponseError):
-    """A redirection that must not be followed (scheme) or cannot be (a body that is used up)."""
+    """A redirection that must not be followed (scheme) or cannot be (a body that is used up).
+
+    Who acts: the caller, who asks for the target, or gives content that can be sent twice.
+    """
 
 
 class ContentTypeError(ClientResponseError):
-    """``json()`` of a response whose Content-Type is not JSON; ``content_type=None`` waives the look."""
+    """``json()`` of a response whose Content-Type is not JSON.
+
+    Who acts: the caller, who looks at what came; ``content_type=None`` waives the look.
+    """
 
 
 class ResponseProtocolError(ClientError):
-    """The peer's octets are no HTTP/1.1 response (RFC 9112). The connection is closed."""
+    """The peer's octets are no HTTP/1.1 response (RFC 9112). The connection is closed.
+
+    Who acts: who runs the server, or what stands before it; trying again is of little use.
+    """
 
 
 class ResponseHeadTooLargeError(ResponseProtocolError):
     """The response head, or the trailer section, exceeds a limit.
+
+    Who acts: who runs the server; the limits are constants of ``fetchd.client.limits``.
 
     Attributes:
         what: Which part.
@@ -392,11 +464,16 @@ class ResponseHeadTooLargeError(ResponseProtocolError):
 
 
 class ClientPayloadError(ClientError):
-    """The content did not arrive whole, or cannot be used."""
+    """The content did not arrive whole, or cannot be used.
+
+    Who acts: nobody; throw away what came, or go on from there, and try again.
+    """
 
 
 class IncompleteMessageError(ClientPayloadError):
     """The message ended before its framing says it does (RFC 9112 section 8).
+
+    Who acts: nobody; try again, and go on from ``received`` (Range, If-Range).
 
     Attributes:
         received: Octets of content that came, content codings not removed.
@@ -415,11 +492,16 @@ class IncompleteMessageError(ClientPayloadError):
 
 
 class ContentCodingError(ClientPayloadError):
-    """The content coding (gzip, deflate, br, zstd) is broken, unknown or cut off."""
+    """The content coding (gzip, deflate, br, zstd) is broken, unknown or cut off.
+
+    Who acts: who runs the server; or the caller, who installs the extra for br and zstd, or asks for identity.
+    """
 
 
 class BodyTooLargeError(ClientPayloadError):
     """The content exceeds a bound.
+
+    Who acts: the caller, whose bound this is.
 
     Attributes:
         what: Which bound.
@@ -436,7 +518,9 @@ class BodyTooLargeError(ClientPayloadError):
 
 
 class DigestMismatchError(ClientPayloadError):
-    """The content came whole, and is not what its digest says (RFC 9530); throw away what was made of it.
+    """The content came whole, and is not what its digest says (RFC 9530).
+
+    Who acts: the caller, who throws away what was made of it and tries again; then who runs the server.
 
     Attributes:
         field: ``Content-Digest`` or ``Repr-Digest``.
@@ -460,4 +544,7 @@ class DigestMismatchError(ClientPayloadError):
 
 
 class StreamConsumedError(RuntimeError):
-    """``read()``, ``text()``, ``json()`` or ``save()`` after streaming had begun. A fault of the calling code."""
+    """``read()``, ``text()``, ``json()`` or ``save()`` after streaming had begun.
+
+    Who acts: the caller, whose code reads the content twice.
+    """

@@ -21,4 +21,6 @@ async def main(kind: str, url: str, *credentials: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     asyncio.run(main(*sys.argv[1:]))

@@ -39,5 +39,7 @@ async def main(url: str, file: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     with open(sys.argv[2], "rb") as given_file:
         asyncio.run(main(sys.argv[1], given_file))

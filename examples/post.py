@@ -37,5 +37,7 @@ async def main(url: str, file: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     with open(__file__, "rb") as this_file:
         asyncio.run(main(sys.argv[1], this_file))

@@ -25,4 +25,6 @@ async def main(proxy: str, url: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2])))

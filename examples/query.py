@@ -26,4 +26,6 @@ async def main(url: str, params: list[tuple[str, str]]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     asyncio.run(main(sys.argv[1], [(name, value) for name, _, value in (text.partition("=") for text in sys.argv[2:])]))

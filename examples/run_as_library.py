@@ -31,4 +31,6 @@ async def main(manifest: str, output: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -35,4 +35,6 @@ async def main(url: str, authority: str, pin: str, *identity: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     asyncio.run(main(*sys.argv[1:]))

@@ -535,3 +535,14 @@ async def test_query_follows_the_pages() -> None:
         targets = ["/search?x=%2F&tag=a+b&tag=c", "/search?page=2"]
         assert [asked.target for asked in server.requests] == targets
         assert output == "".join(f"{server.url(target)}: 4 characters\n" for target in targets)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_without_its_arguments_says_how_it_is_called(path: Path) -> None:
+    """And ends with an error, but for those that need none."""
+    if path.stem in ("demo", "origin"):
+        return
+    ended = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert f"python examples/{path.name} " in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import inspect
 import pickle
 import re
 from pathlib import Path
@@ -253,3 +254,13 @@ async def test_an_error_behind_a_redirection_tells_where_it_has_led() -> None:
             with pytest.raises(ClientConnectorError) as caught:
                 await session.get(url)
             assert caught.value.url == gone
+
+
+@pytest.mark.parametrize("name", tree.__all__)
+def test_every_error_says_who_should_act(name: str) -> None:
+    """In one form, so that it can be looked for: the caller, who runs the server, or nobody: another try will do."""
+    paragraphs = inspect.cleandoc(getattr(tree, name).__doc__ or "").split("\n\n")
+    acts = [text for text in paragraphs if text.startswith("Who acts: ")]
+    assert len(acts) == 1
+    assert acts[0].endswith(".")
+    assert paragraphs[0].endswith(".")
