@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from fetchd.client import (
+    BasicAuth,
     ClientResponse,
     ClientResponseError,
     ClientSession,
@@ -31,6 +32,7 @@ from fetchd.client import (
     TooManyRedirects,
     TotalTimeoutError,
     TraceConfig,
+    UnixConnector,
     request,
 )
 from tests.support.raw_server import RawConnection, RawServer, Request, raw_server, reply_with, response
@@ -183,6 +185,35 @@ async def test_relative_urls_are_resolved_against_the_base() -> None:
                     pass
         assert [asked.target for asked in server.requests] == ["/api/v1/items?x=%2F", "/root", "/api/v2/x"]
         assert [asked.target for asked in other.requests] == ["/abs"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "params", "target"),
+    [
+        ("", {"a": "1"}, "/api/v1?key=k&a=1"),
+        ("?b=2", {"a": "1"}, "/api/v1?b=2&a=1"),
+        ("users?b=2", [("a", "1"), ("a", "2")], "/api/users?b=2&a=1&a=2"),
+        ("users", {"a": "1"}, "/api/users?a=1"),
+        ("../x", "a=1", "/x?a=1"),
+    ],
+)
+async def test_parameters_come_behind_the_query_of_what_was_resolved(reference: str, params: Any, target: str) -> None:
+    """The base's own query holds only where the reference has neither path nor query (RFC 3986 section 5.2.2)."""
+    async with raw_server(echo) as server, ClientSession(server.url("/api/v1?key=k")) as session:
+        await (await session.get(reference, params=params)).read()
+        assert server.requests[0].target == target
+
+
+async def test_a_unix_socket_is_asked_for_every_host_that_a_redirection_leads_to(tmp_path: Path) -> None:
+    """Its connector knows no other way; the host is in the Host field, and secrets stay with the first one."""
+    unix = tmp_path / "socket"
+    script = redirects((302, "http://other.example/there"))
+    session = ClientSession(connector=UnixConnector(str(unix)), auth=BasicAuth("me", "secret"))
+    async with raw_server(script, unix=unix) as server, session:
+        reply = await session.get("http://app.example/here")
+        assert (str(reply.url), await reply.read()) == ("http://other.example/there", b"here")
+    asked = [(each.target, each.fields["Host"], "Authorization" in each.fields) for each in server.requests]
+    assert asked == [("/here", "app.example", True), ("/there", "other.example", False)]
 
 
 async def test_json_is_sent_as_json() -> None:

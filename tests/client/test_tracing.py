@@ -16,6 +16,7 @@ from fetchd.client import (
     ClientPayloadError,
     ClientResponseError,
     ClientSession,
+    DigestAuth,
     DigestMismatchError,
     ProxyConnector,
     TCPConnector,
@@ -143,6 +144,44 @@ async def test_a_redirection_is_told_with_the_response_that_asked_for_it() -> No
     again = ["connection_reuseconn", "request_headers_sent"]
     assert events == ["request_start", *made, *sent, "request_redirect", *again, "request_end"]
     assert trace.params("response_chunk_received").chunk == b"content"
+
+
+async def test_a_redirection_that_keeps_the_content_is_told_with_both_of_its_sendings() -> None:
+    """RFC 9110 section 15.4.8: 307 asks for the same again, at the new place."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            moved = response(307, fields=[("Location", "/b")])
+            await conn.send(moved if asked.target == "/a" else response(200, asked.body))
+
+    trace = Recorder()
+    async with raw_server(script) as server, ClientSession(trace_configs=[trace]) as session:
+        await session.post(server.url("/a"), data=b"x")
+        told = trace.params("request_end")
+        assert (told.method, told.url.path) == ("POST", "/b")
+    made = ["connection_create_start", "connection_create_end"]
+    sent = ["request_headers_sent", "request_chunk_sent"]
+    again = ["connection_reuseconn", *sent]
+    assert trace.events == ["request_start", *made, *sent, "request_redirect", *again, "request_end"]
+
+
+async def test_the_answer_to_a_challenge_is_told_as_a_second_sending_of_one_request() -> None:
+    """The 401 in between is neither an end nor a redirection: nobody gets it."""
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            known = "Authorization" in asked.fields
+            challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"')
+            await conn.send(response(200, b"ok") if known else response(401, b"who?", [challenge]))
+
+    trace = Recorder()
+    auth = DigestAuth("me", "secret")
+    async with raw_server(script) as server, ClientSession(trace_configs=[trace], auth=auth) as session:
+        await session.get(server.url())
+        assert trace.params("request_end").response.status == 200
+    made = ["connection_create_start", "connection_create_end"]
+    again = ["connection_reuseconn", "request_headers_sent"]
+    assert trace.events == ["request_start", *made, "request_headers_sent", *again, "request_end"]
 
 
 @pytest.mark.parametrize("data", [b"onetwo", "stream"], ids=["octets", "stream"])
