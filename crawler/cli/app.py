@@ -265,6 +265,8 @@ def mirror(
     tee: sending.Tee = None,
     spool: sending.Spool = False,
     mkcol: sending.MkCol = False,
+    s3_endpoint: sending.S3Endpoint = None,
+    s3_part_size: sending.S3PartSize = None,
     dry_run: sending.DryRun = False,
     **options: Any,
 ) -> int:
@@ -298,6 +300,8 @@ def mirror(
             tee=tee,
             spool=spool,
             mkcol=mkcol,
+            s3_endpoint=s3_endpoint,
+            s3_part_size=s3_part_size,
             dry_run=dry_run,
         )
     )

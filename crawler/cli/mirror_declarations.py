@@ -15,8 +15,8 @@ To = Annotated[
     typer.Option(
         "--to",
         metavar="TEMPLATE",
-        help="Send each body to the URL this makes of its own, with {host} {port} {path} {dir} {basename} {stem} {ext} "
-        "{query} (template; default none).",
+        help="Send each body to the URL, or s3://BUCKET/KEY, that this makes of its own, with {host} {port} {path} "
+        "{dir} {basename} {stem} {ext} {query} (template; default none).",
     ),
 ]
 Method = Annotated[
@@ -92,6 +92,20 @@ Spool = Annotated[
 ]
 MkCol = Annotated[
     bool, typer.Option("--mkcol", help="Make the collections of a WebDAV server by MKCOL (flag; default off).")
+]
+S3Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--s3-endpoint", metavar="URL", help="Ask this store for an s3:// destination (address; default Amazon's)."
+    ),
+]
+S3PartSize = Annotated[
+    str | None,
+    typer.Option(
+        "--s3-part-size",
+        metavar="SIZE",
+        help="Send bodies of more than four times this in parts, one of them in memory (octets; default 16MiB).",
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only write what would be sent where, a line each (flag; default off).")

@@ -9,10 +9,11 @@ from typing import Final, NamedTuple, cast, get_args
 
 from fetchd.client import BasicAuth
 from fetchd.jobs.exceptions import SettingsError
-from fetchd.jobs.mirror import Delivery, MirrorSettings, SameBy
+from fetchd.jobs.mirror import S3, Delivery, MirrorSettings, SameBy
+from fetchd.jobs.mirror.s3 import S3_SCHEME
 
 from .options import RawRun, ReadText, RunOrder, run_order
-from .values import parse_count, parse_fields
+from .values import parse_count, parse_fields, parse_size
 
 __all__ = ["MirrorOrder", "RawMirror", "mirror_order"]
 
@@ -44,6 +45,8 @@ class RawMirror:
     tee: str | None = None
     spool: bool = False
     mkcol: bool = False
+    s3_endpoint: str | None = None
+    s3_part_size: str | None = None
     dry_run: bool = False
 
 
@@ -79,7 +82,7 @@ def mirror_order(raw: RawMirror, read_text: ReadText, environment: Mapping[str, 
     settings = MirrorSettings(
         run=order.settings,
         to=raw.to,
-        delivery=_delivery(raw, order.settings.output, read_text),
+        delivery=_delivery(raw, order.settings.output, read_text, environment),
         per_host=None if raw.to_per_host is None else _count("--to-per-host", raw.to_per_host),
         unix_socket=None if raw.to_unix_socket is None else _path("--to-unix-socket", raw.to_unix_socket),
         cacert=None if raw.to_cacert is None else _path("--to-cacert", raw.to_cacert),
@@ -88,7 +91,7 @@ def mirror_order(raw: RawMirror, read_text: ReadText, environment: Mapping[str, 
     return MirrorOrder(order, settings, raw.dry_run)
 
 
-def _delivery(raw: RawMirror, output: Path, read_text: ReadText) -> Delivery:
+def _delivery(raw: RawMirror, output: Path, read_text: ReadText, environment: Mapping[str, str]) -> Delivery:
     method = raw.method
     if method is None:
         method = "PUT" if raw.field is None else "POST"
@@ -108,7 +111,22 @@ def _delivery(raw: RawMirror, output: Path, read_text: ReadText) -> Delivery:
         tee=None if raw.tee is None else _path("--tee", raw.tee),
         spool=output if raw.spool else None,
         mkcol=raw.mkcol,
+        s3=_s3(raw, environment),
     )
+
+
+def _s3(raw: RawMirror, environment: Mapping[str, str]) -> S3 | None:
+    """Where the store is: what the tools of AWS take from the environment holds here, too."""
+    if not raw.to.startswith(S3_SCHEME):
+        if raw.s3_endpoint is not None or raw.s3_part_size is not None:
+            raise SettingsError("--s3-endpoint and --s3-part-size go with --to s3://BUCKET/KEY only")
+        return None
+    try:
+        part_bytes = S3().part_bytes if raw.s3_part_size is None else parse_size(raw.s3_part_size)
+    except ValueError as exc:
+        raise SettingsError(f"--s3-part-size is {raw.s3_part_size!r}; {exc}") from exc
+    named = raw.s3_endpoint or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    return S3(endpoint=named or None, part_bytes=part_bytes)
 
 
 def _same_by(text: str | None) -> SameBy | None:

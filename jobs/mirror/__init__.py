@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from .delivery import Mirrored
 from .job import MirrorJob
+from .s3 import S3
 from .settings import Delivery, MirrorSettings, SameBy
 from .single import MirrorError, mirror
 from .template import UrlTemplate
 
-__all__ = ["Delivery", "MirrorError", "MirrorJob", "MirrorSettings", "Mirrored", "SameBy", "UrlTemplate", "mirror"]
+__all__ = [
+    "S3",
+    "Delivery",
+    "MirrorError",
+    "MirrorJob",
+    "MirrorSettings",
+    "Mirrored",
+    "SameBy",
+    "UrlTemplate",
+    "mirror",
+]

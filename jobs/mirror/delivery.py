@@ -7,6 +7,7 @@ follows from it (``failures``), the octets on their way (``passage``).
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,18 +16,22 @@ from fetchd.client import ClientError, ClientResponse, ClientSession, FormData, 
 
 from ..bandwidth import Bandwidth
 from ..checks import Checks
-from ..checksums import Digest
+from ..checksums import Digest, head_digests
 from ..failures import Failure, FailureClass, classify
 from ..transfer import AttemptFailedError
 from .copies import Copies, Copy
 from .digests import digests_of, field_of, is_same
 from .folders import Collections
 from .passage import Meter, Parcel, Passage
+from .s3 import UNSIGNED, S3Store
+from .s3_parts import Parts, judge_answer, part_bytes_of
 from .settings import Delivery, SameBy
 from .source import Asking, Source, source_failure, status_failure
 
 __all__ = ["Deliverer", "Mirrored"]
 
+PARTS_FROM: Final = 4
+"""Parts that a body must be longer than to be sent in parts to a store; below it is one request, by splice(2)."""
 _ANSWER_BYTES: Final = 1_048_576
 # Fields of the source's answer that say what the octets are, and are true of them at the destination.
 _FORWARDED: Final = ("Content-Type", "Content-Encoding", "Content-Language")
@@ -61,6 +66,7 @@ class Deliverer:
         delivery: How.
         checks: What the bodies are held to.
         bandwidth: Says how quickly octets are taken; None for as quickly as they come.
+        store: What the destinations are in, and signs for them; None for ordinary ones.
 
     Raises:
         JobError: The folder for copies cannot be had.
@@ -73,7 +79,9 @@ class Deliverer:
         delivery: Delivery,
         checks: Checks,
         bandwidth: Bandwidth | None = None,
+        store: S3Store | None = None,
     ) -> None:
+        self._store = store
         self._sources = sources
         self._destinations = destinations
         self._delivery = delivery
@@ -100,6 +108,8 @@ class Deliverer:
             JobError: A copy cannot be written.
         """
         delivery = self._delivery
+        if self._store is not None:
+            destination_url = self._store.exact(destination_url)
         source_url, extras = asking.url, asking.extras
         known = () if extras is None else extras.digests
         by = delivery.skip_same
@@ -113,8 +123,11 @@ class Deliverer:
             check = self._checks.of(source_url, extras, source.response)
             with self._copy_of(source_url) as copy:
                 passage = Passage(source, check, copy, meter, self._bandwidth)
-                async with passage.parcel(delivery.spool) as parcel:
-                    mirrored = await self._send(source, destination_url, passage, parcel, meter)
+                if self._store is not None and not _is_small(source.length, self._store):
+                    mirrored = await self._send_in_parts(source, destination_url, passage, asking, meter)
+                else:
+                    async with passage.parcel(delivery.spool) as parcel:
+                        mirrored = await self._send(source, destination_url, passage, parcel, meter)
                 if copy is not None and not mirrored.skipped:
                     copy.publish(source.headers)
             return mirrored
@@ -123,8 +136,10 @@ class Deliverer:
         return contextlib.nullcontext() if self._copies is None else contextlib.closing(self._copies.begin(url))
 
     async def _is_same(self, by: SameBy, source_url: str, destination_url: str, known: Iterable[Digest]) -> bool:
+        asks = [] if self._store is None else [("x-amz-checksum-mode", "ENABLED")]
+        options = await self._signed("HEAD", destination_url, asks)
         with _sinks_failure():
-            async with self._destinations.head(destination_url, **self._options()) as there:
+            async with self._destinations.head(destination_url, **options) as there:
                 if there.status in (404, 410):
                     return False
                 if not there.ok:
@@ -143,16 +158,33 @@ class Deliverer:
             fields = []
         elif value := field_of(passage.expected):
             fields.append(("Repr-Digest", value))
-        if self._delivery.if_absent:
-            fields.append(("If-None-Match", "*"))
+        fields += self._conditions()
+        options = await self._signed(self._delivery.method, url, fields, passage.expected)
+        options["data"] = data
         with _sinks_failure():
-            options = self._options(fields)
-            options["data"] = data
             async with self._destinations.request(self._delivery.method, url, **options) as answer:
                 if answer.status == 412 and self._delivery.if_absent:
                     return Mirrored(0, answer.status, skipped="present")
                 await self._judge(answer, source, passage, parcel, meter)
         return Mirrored(meter.octets, answer.status, "", passage.digests(), source.final_url, tuple(source.reopened))
+
+    async def _send_in_parts(
+        self, source: Source, url: str, passage: Passage, asking: Asking, meter: Meter
+    ) -> Mirrored:
+        store = self._store
+        assert store is not None, "parts are a store's"
+        fields = [(name, source.headers[name]) for name in _FORWARDED if name in source.headers]
+        parts = Parts(self._destinations, store, url, self._options, asking.spend)
+        size = part_bytes_of(source.length, store.part_bytes)
+        async with contextlib.aclosing(passage.pieces()) as pieces:
+            try:
+                status, answered = await parts.send(pieces, fields, self._conditions(), size)
+            except AttemptFailedError as exc:
+                if exc.failure.status == 412 and exc.failure.of_sink and self._delivery.if_absent:
+                    return Mirrored(0, 412, skipped="present")
+                raise
+        self._compare(passage, head_digests(answered, status), status)
+        return Mirrored(meter.octets, status, "", passage.digests(), source.final_url, tuple(source.reopened))
 
     async def _judge(
         self, answer: ClientResponse, source: Source, passage: Passage, parcel: Parcel, meter: Meter
@@ -164,6 +196,8 @@ class Deliverer:
         """
         status = answer.status
         if not 200 <= status <= 299:
+            if self._store is not None:
+                await judge_answer(answer)
             raise AttemptFailedError(status_failure(answer, "the destination: ", of_sink=True))
         answered = 0
         while answered < _ANSWER_BYTES and (piece := await answer.content.read(_ANSWER_BYTES)):
@@ -173,10 +207,31 @@ class Deliverer:
                 f"the destination answered {status} when it had {meter.octets} of {source.length or 'more'} octets"
             )
             raise AttemptFailedError(Failure(FailureClass.PROTOCOL, message, status, of_sink=True))
-        wrong = passage.mismatch(digests_of(answer))
+        self._compare(passage, digests_of(answer), status)
+
+    def _compare(self, passage: Passage, told: Sequence[Digest], status: int) -> None:
+        wrong = passage.mismatch(told)
         if wrong:
             message = f"the destination has other octets than were sent: {wrong}"
             raise AttemptFailedError(Failure(FailureClass.CHECKSUM, message, status, of_sink=True))
+
+    def _conditions(self) -> list[tuple[str, str]]:
+        return [("If-None-Match", "*")] if self._delivery.if_absent else []
+
+    async def _signed(
+        self, method: str, url: str, fields: Sequence[tuple[str, str]] = (), digests: Sequence[Digest] = ()
+    ) -> RequestOptions:
+        """The options of a request, signed where the destination is a store, which is told the *digests* as well."""
+        options, store = self._options(fields), self._store
+        if store is None:
+            return options
+        headers = options.get("headers")
+        assert isinstance(headers, list), "made by us"
+        sha256 = dict(digests).get("sha256")
+        if sha256 is not None:
+            headers.append(("x-amz-checksum-sha256", base64.b64encode(sha256).decode()))
+        options["headers"] = await store.sign(method, url, headers, UNSIGNED if sha256 is None else sha256.hex())
+        return options
 
     def _options(self, fields: Sequence[tuple[str, str]] = ()) -> RequestOptions:
         """What each request to a destination is given; a field that the caller gives replaces one of *fields*."""
@@ -190,6 +245,11 @@ class Deliverer:
         if delivery.proxy is not None:
             options["proxy"] = delivery.proxy
         return options
+
+
+def _is_small(length: int | None, store: S3Store) -> bool:
+    """Whether a body is sent by one request: one that a store would lose little of when it breaks off."""
+    return length is not None and length <= PARTS_FROM * store.part_bytes
 
 
 def _form(field: str, data: Any, url: str, content_type: str | None) -> FormData:

@@ -27,7 +27,7 @@ from .delivery import Deliverer, Mirrored
 from .destinations import Destinations
 from .passage import Meter
 from .sessions import open_destination
-from .settings import MirrorSettings
+from .settings import MirrorSettings, store_of
 from .source import Asking
 from .template import UrlTemplate
 
@@ -121,16 +121,22 @@ class MirrorTransfer:
     def _asking(self, item: Item) -> Asking:
         """To reopen a source takes one of the item's tries."""
 
-        async def may_reopen() -> bool:
+        def spend() -> bool:
             if item.attempts >= self._retries:
                 return False
             item.attempts += 1
+            return True
+
+        async def may_reopen() -> bool:
+            if not spend():
+                return False
             await self._manners.next_request(item.host)
             return True
 
         sources = None if item.extras is None else item.extras.sources
         url = item.url if sources is None else sources.current
-        return Asking(url, may_reopen, item.extras, None if item.host_answered else self._first_contact, item.url)
+        timeout = None if item.host_answered else self._first_contact
+        return Asking(url, may_reopen, spend, item.extras, timeout, item.url)
 
 
 class MirrorJob(Run):
@@ -145,7 +151,9 @@ class MirrorJob(Run):
     def __init__(self, settings: MirrorSettings, on_event: OnEvent | None = None, *, tell_all: bool = True) -> None:
         super().__init__(settings.run, on_event, tell_all=tell_all)
         self._mirror = settings
-        self._keeping = Keeping(UrlTemplate(settings.to), keeps_files=False, ended=State.DONE)
+        self._store = store_of(settings)
+        place = settings.to if self._store is None else self._store.place
+        self._keeping = Keeping(UrlTemplate(place), keeps_files=False, ended=State.DONE)
 
     async def execute(self) -> Summary:
         """Mirror every item; see ``run``."""
@@ -161,7 +169,8 @@ class MirrorJob(Run):
         run = self._mirror.run
         rate = run.limits.bandwidth
         bandwidth = None if rate is None else Bandwidth(rate)
-        self._deliverer = Deliverer(session, self._sinks, self._mirror.delivery, self._checks, bandwidth)
+        delivery = self._mirror.delivery
+        self._deliverer = Deliverer(session, self._sinks, delivery, self._checks, bandwidth, self._store)
         destinations = Destinations(self._mirror.per_host or run.per_host, asyncio.get_running_loop().time)
         return MirrorTransfer(self._deliverer, destinations, run, self._manners, self._manners.bounded(session.timeout))
 

@@ -133,7 +133,7 @@ class Passage:
     async def _feed(self, stream: StreamReader) -> None:
         """Read the source into *stream*, from which the request reads; what breaks the one breaks the other."""
         try:
-            async with contextlib.aclosing(self._pieces()) as pieces:
+            async with contextlib.aclosing(self.pieces()) as pieces:
                 async for piece in pieces:
                     await stream.write(piece)
             stream.feed_eof()
@@ -142,14 +142,14 @@ class Passage:
 
     async def _read_into(self, file: IO[bytes], spool: Path) -> None:
         loop = asyncio.get_running_loop()
-        async with contextlib.aclosing(self._pieces()) as pieces:
+        async with contextlib.aclosing(self.pieces()) as pieces:
             async for piece in pieces:
                 try:
                     await finished(loop.run_in_executor(None, write_all, file.fileno(), piece))
                 except OSError as exc:
                     raise LocalFailureError(spool, exc.errno) from exc
 
-    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body, hashed and copied; the last piece comes when the digest is known to be right."""
         content, held = self._source.content, b""
         while True:

@@ -9,7 +9,7 @@ from ..manifests import BadLine
 from ..remote_manifests import manifest_of
 from ..sessions import open_session
 from ..targets import parse_target, without_userinfo
-from .settings import MirrorSettings
+from .settings import MirrorSettings, store_of
 from .template import UrlTemplate
 
 __all__ = ["Planned", "planned"]
@@ -36,9 +36,10 @@ async def planned(settings: MirrorSettings) -> AsyncIterator[Planned]:
 
     Raises:
         ManifestError: It cannot be read.
-        SettingsError: What is needed to fetch a manifest that is a URL cannot be used.
+        SettingsError: What is needed to fetch a manifest that is a URL, or the store, cannot be used.
     """
-    template = UrlTemplate(settings.to)
+    store = store_of(settings)
+    template = UrlTemplate(settings.to if store is None else store.place)
     async with open_session(settings.run) as session, manifest_of(settings.run, session) as source:
         async for batch in source:
             for line in batch:

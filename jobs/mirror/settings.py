@@ -10,9 +10,10 @@ from fetchd.client import BasicAuth
 
 from ..exceptions import SettingsError
 from ..settings import RunSettings
+from .s3 import S3, S3_SCHEME, S3Store, bucket_and_key
 from .template import UrlTemplate
 
-__all__ = ["Delivery", "MirrorSettings", "SameBy"]
+__all__ = ["Delivery", "MirrorSettings", "SameBy", "store_of"]
 
 SameBy = Literal["length", "etag", "digest"]
 
@@ -34,6 +35,7 @@ class Delivery:
         spool: Folder for bodies of unknown length, which are stored and then sent with their length; None, the
             default, sends them in chunks.
         mkcol: Make the collections of the destination first (MKCOL, RFC 4918 section 9.3). Default False.
+        s3: How the store is used that an ``s3://`` destination names; None, the default, by its defaults.
     """
 
     method: str = "PUT"
@@ -46,6 +48,7 @@ class Delivery:
     tee: Path | None = None
     spool: Path | None = None
     mkcol: bool = False
+    s3: S3 | None = None
 
     def __post_init__(self) -> None:
         if self.method not in ("PUT", "POST"):
@@ -65,7 +68,7 @@ class MirrorSettings:
     Attributes:
         run: Of the run that it is: manifest, concurrency, retries, and everything about the source. ``output`` is the
             folder of the ledger.
-        to: UrlTemplate of the destinations; see ``template``.
+        to: Template of the destinations, http(s) or ``s3://bucket/...``; see ``template``.
         delivery: How each body is delivered.
         per_host: Uploads under way at a time to one host; None, the default, is that of *run*.
         unix_socket: Connect to this socket whatever host the destination names; None, the default, to go by TCP.
@@ -90,4 +93,23 @@ class MirrorSettings:
             raise SettingsError(f"existing is {self.run.existing!r}; a mirror has no files: expected keep or replace")
         if self.run.on_collision == "replace":
             raise SettingsError("on_collision is 'replace'; expected error, skip or number for a mirror")
-        UrlTemplate(self.to)
+        if self.to.startswith(S3_SCHEME):
+            self._check_s3()
+        else:
+            UrlTemplate(self.to)
+
+    def _check_s3(self) -> None:
+        bucket, key = bucket_and_key(self.to)
+        UrlTemplate(f"https://{bucket}/{key}")
+        delivery = self.delivery
+        if delivery.method != "PUT" or delivery.mkcol or delivery.auth is not None:
+            raise SettingsError("a destination of S3 is put to and signed for: no POST, field, collections or Basic")
+
+
+def store_of(settings: MirrorSettings) -> S3Store | None:
+    """The store that the destinations are in; None when they are ordinary URLs.
+
+    Raises:
+        SettingsError: The extra ``s3`` is not installed.
+    """
+    return S3Store(settings.to, settings.delivery.s3 or S3()) if settings.to.startswith(S3_SCHEME) else None

@@ -14,6 +14,7 @@ from ..failures import Failure, retry_delay, verdict
 from ..transfer import AttemptFailedError
 from .delivery import Deliverer, Mirrored
 from .passage import Meter
+from .s3 import S3, S3_SCHEME, S3Store
 from .settings import Delivery
 from .source import Asking
 
@@ -51,7 +52,7 @@ async def mirror(
 
     Args:
         source_url: Absolute, http or https.
-        destination_url: The same.
+        destination_url: The same, or ``s3://bucket/key``.
         delivery: How; None for a PUT and nothing else.
         checksum: Hash the body on the way by this algorithm (``sha256``; see ``checksums``) although nobody tells what
             to expect; None, the default, hashes only by what the source tells.
@@ -63,7 +64,7 @@ async def mirror(
 
     Raises:
         MirrorError: It could not be done.
-        JobError: A copy or a spooled body cannot be written.
+        JobError: A copy or a spooled body cannot be written, or the store of an ``s3://`` URL cannot be used.
         ValueError: A URL, field or proxy cannot be used.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -72,11 +73,15 @@ async def mirror(
             source = await stack.enter_async_context(ClientSession(headers=fields, auto_decompress=False))
         if destination is None:
             destination = await stack.enter_async_context(ClientSession())
+        delivery, store = delivery or Delivery(), None
+        if destination_url.startswith(S3_SCHEME):
+            store = S3Store(destination_url, delivery.s3 or S3())
+            destination_url = store.place
         deliverer = stack.enter_context(
-            contextlib.closing(Deliverer(source, destination, delivery or Delivery(), Checks(checksum)))
+            contextlib.closing(Deliverer(source, destination, delivery, Checks(checksum), store=store))
         )
         tries = _Tries(retries)
-        asking = Asking(source_url, tries.may_reopen)
+        asking = Asking(source_url, tries.may_reopen, tries.spend)
         while True:
             try:
                 return await deliverer.deliver(asking, destination_url, Meter())

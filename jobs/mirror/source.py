@@ -47,6 +47,7 @@ class Asking(NamedTuple):
     Attributes:
         url: Of the source.
         may_reopen: Waits until it may be asked once more; False when there is no further try.
+        spend: Takes one of the item's tries for something else; False when there is none.
         extras: What the manifest says of the request, None for nothing.
         timeout: Bounds of the first request; None for those of the session.
         item_url: Of the item, whose mirror *url* may be; None when it is the item's own.
@@ -54,6 +55,7 @@ class Asking(NamedTuple):
 
     url: str
     may_reopen: Callable[[], Awaitable[bool]]
+    spend: Callable[[], bool]
     extras: Extras | None = None
     timeout: Timeout | None = None
     item_url: str | None = None

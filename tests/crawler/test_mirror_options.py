@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fetchd.jobs.exceptions import SettingsError
 TO = "http://dst/{path}"
 
 
-def order(run: dict[str, Any] | None = None, **given: Any) -> MirrorOrder:
+def order(run: dict[str, Any] | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> MirrorOrder:
     """What these options ask for; the file ``secret`` holds credentials, any other is not there."""
 
     def read_text(name: str) -> str:
@@ -22,7 +23,9 @@ def order(run: dict[str, Any] | None = None, **given: Any) -> MirrorOrder:
             raise FileNotFoundError(2, "No such file or directory", name)
         return "user:pass:word\n"
 
-    return mirror_order(RawMirror(run=RawRun(manifest="m", **(run or {})), **{"to": TO, **given}), read_text, {})
+    return mirror_order(
+        RawMirror(run=RawRun(manifest="m", **(run or {})), **{"to": TO, **given}), read_text, environment or {}
+    )
 
 
 def test_what_is_not_given_is_left_to_the_defaults() -> None:
@@ -62,8 +65,30 @@ def test_what_is_given_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "variables", "endpoint"),
+    [
+        (None, {}, None),
+        (None, {"AWS_ENDPOINT_URL": "http://all"}, "http://all"),
+        (None, {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"}, "http://s3"),
+        ("http://given", {"AWS_ENDPOINT_URL_S3": "http://s3"}, "http://given"),
+    ],
+)
+def test_a_store_is_where_the_option_or_the_environment_says(
+    option: str | None, variables: dict[str, str], endpoint: str | None
+) -> None:
+    asked = order(environment=variables, to="s3://bucket/{path}", s3_endpoint=option, s3_part_size="6MiB")
+    store = asked.settings.delivery.s3
+    assert store is not None
+    assert (store.endpoint, store.part_bytes) == (endpoint, 6 << 20)
+
+
+@pytest.mark.parametrize(
     ("given", "match"),
     [
+        ({"s3_endpoint": "http://x"}, "go with --to s3://BUCKET/KEY only"),
+        ({"to": "s3://bucket/x", "s3_part_size": "4MiB"}, "a part of 4194304 octets; expected 5242880"),
+        ({"to": "s3://bucket/x", "s3_part_size": "many"}, "--s3-part-size is 'many'; expected a size"),
+        ({"to": "s3://bucket/x", "field": "f"}, "no POST"),
         ({"to": "dst/{path}"}, "no scheme"),
         ({"method": "put"}, "--method is 'put'; expected one of PUT, POST"),
         ({"method": "PUT", "field": "f"}, "--field goes with --method POST only"),

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.apache import Apache, run_apache
 from tests.support.httpbin import Httpbin, has_httpbin, run_httpbin
+from tests.support.moto_server import Moto, has_moto, run_moto
 from tests.support.nginx import Nginx, find_nginx, run_nginx
 from tests.support.proxies import RealProxy, find_program, run_squid, run_tinyproxy
 
@@ -46,6 +47,16 @@ def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Httpbin]:
         _missing("httpbin")
     else:
         with run_httpbin(tmp_path_factory.mktemp("httpbin")) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """A running S3, whose buckets the tests make."""
+    if not has_moto():
+        _missing("moto")
+    else:
+        with run_moto(tmp_path_factory.mktemp("moto")) as server:
             yield server
 
 
