@@ -14,7 +14,7 @@ import json as json_module
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 from .continued import ContinuedContent
 from .exceptions import ClientError, ClientPayloadError, StreamConsumedError
@@ -23,7 +23,7 @@ from .limits import FILE_READ_BYTES, SAVE_BUFFER_BYTES
 from .mediatypes import codec_for
 from .streams import StreamReader
 
-__all__ = ["Body", "BytesBody", "Data", "StreamBody", "as_body", "json_body"]
+__all__ = ["Body", "BytesBody", "Data", "StreamBody", "Trailed", "as_body", "json_body"]
 
 # What a field may be is told by FormData.add_field: a narrower type than object would refuse {"k": "v", "f": file}.
 Form = FormData | Mapping[str, object] | Iterable[tuple[str, object]]
@@ -46,6 +46,14 @@ class Body(Protocol):
     @property
     def is_replayable(self) -> bool: ...
     def pieces(self) -> AsyncGenerator[bytes, None]: ...
+
+
+@runtime_checkable
+class Trailed(Protocol):
+    """A body that is sent in chunks, with fields behind it."""
+
+    def trailer_section(self) -> bytes:
+        """Lines of the trailer section (RFC 9112 section 7.1.2), each with its end; asked for behind the content."""
 
 
 class BytesBody:

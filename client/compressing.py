@@ -1,4 +1,4 @@
-"""A body sent otherwise than it is given: with a content coding, or in chunks although its length is known.
+"""A body sent otherwise than it is given: with a content coding, in chunks although its length is known, with trailers.
 
 Lives here: the engines of ``compress=``, and the body around a body. Not here: codings of a response (``codings``).
 Loaded when somebody asks for it.
@@ -10,15 +10,18 @@ import asyncio
 import contextlib
 import sys
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from .bodies import Body, BytesBody
 from .brotli_zstd import has_brotli, has_zstd
 from .exceptions import ClientPayloadError
+from .heads import check_value
 from .limits import COALESCE_BYTES, COMPRESS_STEP_BYTES
 
 __all__ = ["ReshapedBody", "check_coding", "reshaped"]
+
+Trailers = Mapping[str, Callable[[], str]]
 
 _ZLIB: Final = {"gzip": 31, "deflate": 15}
 
@@ -79,14 +82,14 @@ class _Brotli:
 _BROTLI_QUALITY: Final = 5
 
 
-def reshaped(body: Body, coding: str | None, *, chunked: bool) -> Body:
-    """*body* with the content *coding* (None for none), streamed in chunks.
+def reshaped(body: Body, coding: str | None, *, chunked: bool, trailers: Trailers | None = None) -> Body:
+    """*body* with the content *coding* (None for none), streamed in chunks, *trailers* behind them (None for none).
 
     One that is in memory and small is coded at once, unless it is to be *chunked*, and still travels with its head.
     """
     if coding is not None and not chunked and isinstance(body, BytesBody) and body.length <= COALESCE_BYTES:
         return BytesBody(_end(_compressor(coding), body.data), body.content_type)
-    return ReshapedBody(body, coding)
+    return ReshapedBody(body, coding, trailers)
 
 
 class ReshapedBody:
@@ -95,19 +98,26 @@ class ReshapedBody:
     Args:
         body: What is sent.
         coding: One that ``check_coding`` gave; None for none.
+        trailers: Fields of the trailer section; None for none.
     """
 
     length = None
 
-    def __init__(self, body: Body, coding: str | None) -> None:
+    def __init__(self, body: Body, coding: str | None, trailers: Trailers | None = None) -> None:
         self._body = body
         self._coding = coding
+        self._trailers = trailers or {}
         self.content_type = body.content_type
 
     @property
     def is_replayable(self) -> bool:
         """Whether the other body is."""
         return self._body.is_replayable
+
+    def trailer_section(self) -> bytes:
+        """See ``Trailed``. Each value is asked for now; what that raises fails the request."""
+        lines = (f"{name}: {check_value(name, make())}\r\n" for name, make in self._trailers.items())
+        return "".join(lines).encode()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The octets as they are sent; what is coded is coded in steps of 64 KiB, however it comes.

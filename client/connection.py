@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from functools import partial
 from typing import Final
 
-from .bodies import Body, FileBody, StreamBody
+from .bodies import Body, FileBody, StreamBody, Trailed
 from .channel import Channel, WriteFailedError
 from .exceptions import (
     ClientError,
@@ -329,6 +329,9 @@ class Connection:
             return
         async with contextlib.aclosing(body.pieces()) as pieces:
             await self._send_body(exchange, pieces, body.length)
+        if body.length is None:
+            section = body.trailer_section() if isinstance(body, Trailed) else b""
+            await self._send_all(exchange, b"0\r\n%b\r\n" % section)
 
     async def _send_body(self, exchange: Exchange, pieces: AsyncGenerator[bytes, None], length: int | None) -> None:
         """Send *pieces*, chunked (RFC 9112 section 7.1) when their length is not known before."""
@@ -344,9 +347,7 @@ class Connection:
                 break
             await self._send_all(exchange, piece)
             exchange.is_sent = sent == length  # though the source may need a moment to say that it is at its end
-        if length is None:
-            await self._send_all(exchange, b"0\r\n\r\n")
-        else:
+        if length is not None:
             _check_length(sent, length)
 
     async def _send_all(self, exchange: Exchange, data: bytes) -> None:

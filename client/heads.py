@@ -88,6 +88,50 @@ def check_value(name: str, value: str) -> str:
     return value
 
 
+# What a recipient must know before the content, so that it may not stand behind it (RFC 9110 section 6.5.1).
+_NOT_TRAILERS: Final = frozenset(
+    (
+        "transfer-encoding",
+        "content-length",
+        "host",
+        "trailer",
+        "te",
+        "connection",
+        "content-encoding",
+        "content-type",
+        "content-range",
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "expect",
+        "max-forwards",
+        "cache-control",
+        "pragma",
+        "range",
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-range",
+    )
+)
+
+
+def check_trailers(names: Iterable[str]) -> str:
+    """The value of the Trailer field (RFC 9110 section 6.6.2) that announces *names*.
+
+    Raises:
+        ValueError: A name that is no token, or of a field that must stand before the content.
+    """
+    names = list(names)
+    for name in names:
+        if _TOKEN(name) is None:
+            raise ValueError(f"trailer field name {name!r} is no token (letters, digits and !#$%&'*+.^_`|~-)")
+        if name.lower() in _NOT_TRAILERS:
+            raise ValueError(f"{name} must stand before the content, not in a trailer (RFC 9110 section 6.5.1)")
+    return ", ".join(names)
+
+
 def merge_fields(base: Iterable[tuple[str, str]], given: Fields | None) -> CIMultiDict[str]:
     """*base* with *given* on top: a name that is given replaces all of its base values; repeated ones stay repeated.
 

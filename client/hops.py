@@ -18,7 +18,7 @@ from .bodies import Body, BytesBody, as_body, json_body
 from .cookie_syntax import given_by_hand
 from .exceptions import ClientError, RedirectError, TooManyRedirects
 from .exchange import Exchange
-from .heads import check_value, lowered, merge_fields, request_head
+from .heads import check_trailers, check_value, lowered, merge_fields, request_head
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
 from .mediatypes import charset_of
 from .options import RequestOptions
@@ -96,7 +96,7 @@ def exchange_maker(
 
 
 _CHECKS = frozenset(("max_decoded_bytes", "verify_digest"))
-_SHAPES = frozenset(("compress", "chunked"))
+_SHAPES = frozenset(("compress", "chunked", "trailers"))
 
 
 class Hops:
@@ -141,14 +141,21 @@ class Hops:
         is_told = isinstance(options.get("data"), str) and "Content-Type" in fields
         body = content_of(options, session._dumps, charset_of(fields["Content-Type"]) if is_told else None)
         if body is None:
+            if options.get("trailers"):
+                raise ValueError("trailers= goes with content: a trailer stands behind it")
             return None
         if session._skips_type or (skipped is not None and "content-type" in lowered(skipped)):
             body.content_type = None
         return body if _SHAPES.isdisjoint(options) else self._shaped(body, options)
 
     def _shaped(self, body: Body, options: RequestOptions) -> Body:
-        """*body* as ``compress=`` and ``chunked=`` want it."""
+        """*body* as ``compress=``, ``chunked=`` and ``trailers=`` want it."""
         from .compressing import check_coding, reshaped
+
+        chunked, trailers = bool(options.get("chunked")), options.get("trailers")
+        if trailers:
+            self._fields["Trailer"] = check_trailers(trailers)
+            chunked = True
 
         coding = check_coding(options.get("compress"))
         if coding is not None and "Content-Encoding" in self._fields:
@@ -157,9 +164,9 @@ class Hops:
             coding = None  # an empty content becomes no smaller
         if coding is not None:
             self._fields["Content-Encoding"] = coding
-        elif not options.get("chunked"):
+        elif not chunked:
             return body
-        return reshaped(body, coding, chunked=bool(options.get("chunked")))
+        return reshaped(body, coding, chunked=chunked, trailers=trailers)
 
     def _exchange_maker(self) -> Callable[..., Exchange]:
         session, options = self._session, self._options

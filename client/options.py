@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -34,6 +34,9 @@ class RequestOptions(TypedDict, total=False):
             for, or where the extra ``fetchd[codings]`` is installed ``"br"`` and ``"zstd"``; default False. Not
             together with a Content-Encoding field. A request without content has none.
         chunked: Whether a body is sent in chunks (RFC 9112 section 7.1) though its length is known; default False.
+        trailers: Fields that are sent behind the content, in chunks (RFC 9110 section 6.5): names, and functions that
+            give the values once the last octet is sent. The Trailer field announces them. A name that must stand before
+            the content is refused; default none. Few servers look at trailers.
         skip_auto_headers: Names of fields that are not sent unless you or the session give them: Accept,
             Accept-Encoding, User-Agent, Content-Type; what the session skips is skipped, too.
         expect100: Whether the content waits until the server says that it wants it (Expect: 100-continue, RFC 9110
@@ -69,6 +72,7 @@ class RequestOptions(TypedDict, total=False):
     json: Any
     compress: bool | str | None
     chunked: bool | None
+    trailers: Mapping[str, Callable[[], str]] | None
     skip_auto_headers: Iterable[str] | None
     expect100: bool
     timeout: Timeout | float | None

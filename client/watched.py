@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Collection
 
-from .bodies import Body
+from .bodies import Body, Trailed
 from .buffers import Buffer
 from .checking import CheckedExchange
 from .exchange import Exchange, Transport
@@ -109,6 +109,10 @@ class WatchedBody:
             async for piece in pieces:
                 await self._watch.chunk_sent(piece)
                 yield piece
+
+    def trailer_section(self) -> bytes:
+        """See ``Trailed``."""
+        return self._body.trailer_section() if isinstance(self._body, Trailed) else b""
 
 
 class WatchedResponse(ClientResponse):

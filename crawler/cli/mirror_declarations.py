@@ -93,6 +93,13 @@ Spool = Annotated[
 MkCol = Annotated[
     bool, typer.Option("--mkcol", help="Make the collections of a WebDAV server by MKCOL (flag; default off).")
 ]
+SendDigest = Annotated[
+    bool,
+    typer.Option(
+        "--send-digest",
+        help="Send the digest of --checksum, or SHA-256, in a trailer, Repr-Digest (flag; default off).",
+    ),
+]
 S3Endpoint = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, cast, get_args
 from fetchd.client import BasicAuth
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.mirror import S3, Delivery, MirrorSettings, SameBy
+from fetchd.jobs.mirror.digests import DIGEST
 from fetchd.jobs.mirror.s3 import S3_SCHEME
 
 from .options import RawRun, ReadText, RunOrder, run_order
@@ -45,6 +46,7 @@ class RawMirror:
     tee: str | None = None
     spool: bool = False
     mkcol: bool = False
+    send_digest: bool = False
     s3_endpoint: str | None = None
     s3_part_size: str | None = None
     dry_run: bool = False
@@ -76,6 +78,8 @@ def mirror_order(raw: RawMirror, read_text: ReadText, environment: Mapping[str, 
         SettingsError: An option that cannot be used, or two that exclude each other.
     """
     shared = raw.run if raw.run.output is not None else replace(raw.run, output=DEFAULT_OUTPUT)
+    if raw.send_digest and shared.checksum is None:
+        shared = replace(shared, checksum=DIGEST)
     order = run_order(shared, read_text, environment)
     if raw.to_insecure and raw.to_cacert is not None:
         raise SettingsError("--to-insecure and --to-cacert exclude each other: one trusts anybody")
@@ -111,6 +115,7 @@ def _delivery(raw: RawMirror, output: Path, read_text: ReadText, environment: Ma
         tee=None if raw.tee is None else _path("--tee", raw.tee),
         spool=output if raw.spool else None,
         mkcol=raw.mkcol,
+        send_digest=raw.send_digest,
         s3=_s3(raw, environment),
     )
 

@@ -19,6 +19,7 @@ from ..checks import Checks
 from ..checksums import Digest, head_digests
 from ..failures import Failure, FailureClass, classify
 from ..transfer import AttemptFailedError
+from .again import Again
 from .copies import Copies, Copy
 from .digests import digests_of, field_of, is_same
 from .folders import Collections
@@ -127,7 +128,7 @@ class Deliverer:
                     mirrored = await self._send_in_parts(source, destination_url, passage, asking, meter)
                 else:
                     async with passage.parcel(delivery.spool) as parcel:
-                        mirrored = await self._send(source, destination_url, passage, parcel, meter)
+                        mirrored = await self._send_all(source, destination_url, passage, parcel, meter, asking)
                 if copy is not None and not mirrored.skipped:
                     copy.publish(source.headers)
             return mirrored
@@ -150,6 +151,20 @@ class Deliverer:
         except ClientError as exc:
             raise AttemptFailedError(source_failure(exc)) from exc
 
+    async def _send_all(
+        self, source: Source, url: str, passage: Passage, parcel: Parcel, meter: Meter, asking: Asking
+    ) -> Mirrored:
+        """Send a body; one that is stored is sent again when the destination drops, and not fetched again for it."""
+        again = Again(asking.spend)
+        while True:
+            try:
+                return await self._send(source, url, passage, parcel, meter)
+            except AttemptFailedError as exc:
+                if parcel.rewind is None:
+                    raise
+                await again.after(exc)
+                parcel.rewind()
+
     async def _send(self, source: Source, url: str, passage: Passage, parcel: Parcel, meter: Meter) -> Mirrored:
         data: Any = parcel.data
         fields = [(name, source.headers[name]) for name in _FORWARDED if name in source.headers]
@@ -158,9 +173,12 @@ class Deliverer:
             fields = []
         elif value := field_of(passage.expected):
             fields.append(("Repr-Digest", value))
+        is_told_later = self._delivery.send_digest and not field_of(passage.expected)
         fields += self._conditions()
         options = await self._signed(self._delivery.method, url, fields, passage.expected)
         options["data"] = data
+        if is_told_later:
+            options["trailers"] = {"Repr-Digest": lambda: field_of(passage.digests())}
         with _sinks_failure():
             async with self._destinations.request(self._delivery.method, url, **options) as answer:
                 if answer.status == 412 and self._delivery.if_absent:

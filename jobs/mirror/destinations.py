@@ -1,9 +1,10 @@
 """What the hosts that are sent to can take: as many uploads at a time, a gate, a breaker each.
 
 The scheduler keeps the hosts that are fetched from, by what attempts tell of them; this keeps the others by the same
-rules (``hosts.HostBudget``). Who is let in here holds a slot of the source's host meanwhile. So nobody waits here
-for a time: only for a place among the uploads of a host that is well. Where a gate or a probe is waited for the item
-is put off, and comes again when that is over; where the host is dead it fails at once.
+rules (``hosts.HostBudget``). Who waits here holds a slot of the source's host meanwhile, which items for other
+destinations could use. So nobody waits for long: a moment for a place among the uploads of a host that is well, then
+the item is put off and the slot is another's. Where a gate or a probe is waited for the item is put off at once, and
+comes again when that is over; where the host is dead it fails at once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ __all__ = ["Destinations"]
 
 MAX_REMEMBERED: Final = 10_000
 """Hosts without uploads whose trouble is remembered, oldest forgotten first."""
+PATIENCE_S: Final = 1.0
+"""Seconds for which a place is waited for; put off, an item comes again after one to two times as many."""
 _PROBE_S: Final = 0.5
 """Seconds until an item comes again that found a probe under way."""
 
@@ -63,6 +66,7 @@ class Destinations:
         Raises:
             AttemptFailedError: Nothing may be sent there now: put off, or final when the host is dead.
         """
+        due = self._clock() + PATIENCE_S
         lane = self._lanes.get(host)
         if lane is None:
             lane = self._lanes[host] = _Lane(self._clock())
@@ -71,14 +75,16 @@ class Destinations:
             place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             lane.waiting.append(place)
             try:
-                await place
+                await asyncio.wait((place,), timeout=max(0.0, due - self._clock()))
             except asyncio.CancelledError:
-                if place.done() and not place.cancelled():
+                if place.done():
                     self._wake(lane)
                 raise
             finally:
                 if place in lane.waiting:
                     lane.waiting.remove(place)
+            if not place.done():
+                raise self._put_off(host, PATIENCE_S * (1.0 + self._rng()))
         lane.active += 1
 
     def _may_start(self, lane: _Lane, host: str) -> bool:
@@ -95,8 +101,11 @@ class Destinations:
             assert failure is not None, "a host is dead only by failures"
             message = f"not attempted: the destination does not answer ({failure.message})"
             raise AttemptFailedError(Failure(failure.failure_class, message, of_sink=True), is_final=True)
+        raise self._put_off(host, max(wait, _PROBE_S))
+
+    def _put_off(self, host: str, delay: float) -> AttemptFailedError:
         held_up = Failure(FailureClass.CONNECT, f"the destination {host} is not sent to now", of_sink=True)
-        raise AttemptFailedError(held_up, delay=max(wait, _PROBE_S))
+        return AttemptFailedError(held_up, delay=delay)
 
     def leave(self, host: str, failure: Failure | None) -> tuple[bool, float | None]:
         """Give a place back.

@@ -14,8 +14,10 @@ from fetchd.client import ClientResponse
 
 from ..checksums import Digest, head_digests
 
-__all__ = ["digests_of", "field_of", "is_same"]
+__all__ = ["DIGEST", "digests_of", "field_of", "is_same"]
 
+DIGEST: Final = "sha256"
+"""Algorithm of a digest that a destination is told and nobody has chosen."""
 _REGISTERED: Final = {"md5": "md5", "sha1": "sha", "sha256": "sha-256", "sha512": "sha-512"}
 
 

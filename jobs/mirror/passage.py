@@ -62,10 +62,12 @@ class Parcel(NamedTuple):
     Attributes:
         data: For the request.
         is_whole: Whether all of it was taken from here.
+        rewind: Makes it ready to be sent once more; None for one that cannot be.
     """
 
     data: ContinuedContent | StreamReader | IO[bytes]
     is_whole: Callable[[], bool]
+    rewind: Callable[[], object] | None = None
 
 
 class Passage:
@@ -117,7 +119,7 @@ class Passage:
             with _spool_file(spool) as file:
                 await self._read_into(file, spool)
                 file.seek(0)
-                yield Parcel(file, lambda: file.tell() == meter.taken)
+                yield Parcel(file, lambda: file.tell() == meter.taken, lambda: file.seek(0))
         elif not self._hashes.algorithms and self._copy is None and self._bandwidth is None:
             meter.content = ContinuedContent(source.content, source.go_on)
             yield Parcel(meter.content, source.is_at_end)

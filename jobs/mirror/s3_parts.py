@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 from urllib.parse import quote
@@ -18,8 +17,9 @@ from xml.sax.saxutils import escape
 from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOptions
 from fetchd.client.workers import finished
 
-from ..failures import Failure, FailureClass, classify, retry_delay, verdict
+from ..failures import Failure, FailureClass, classify
 from ..transfer import AttemptFailedError
+from .again import Again
 from .s3 import S3Store, text_of
 from .source import status_failure
 
@@ -29,10 +29,6 @@ MAX_PARTS: Final = 10_000
 _ANSWER_BYTES: Final = 65_536
 _ABORT_S: Final = 5.0
 """Seconds that a run which is being stopped waits for the store to forget an upload."""
-_MAX_FREE: Final = 20
-"""Times that one part is sent again because the store asks for less, or cannot be reached."""
-_WAITS: Final = (0.1, 20.0)
-"""Seconds: bounds of the first and of the longest wait before a part is sent again."""
 
 _NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -149,18 +145,12 @@ class Parts:
         """Status, fields and content of the answer of 2xx to a request that may be sent again."""
         loop = asyncio.get_running_loop()
         sha256 = await finished(loop.run_in_executor(None, lambda: hashlib.sha256(content).hexdigest()))
-        free = spent = 0
+        again = Again(self._spend)
         while True:
             try:
                 return await self._ask_once(method, url, fields, content, sha256)
             except AttemptFailedError as exc:
-                judged = verdict(exc.failure._replace(of_sink=False))
-                free += not judged.counts
-                if not judged.retry or free > _MAX_FREE or (judged.counts and not self._spend()):
-                    raise
-                spent += 1
-                wait = retry_delay(spent, exc.failure.retry_after, random.random, base=_WAITS[0], cap=_WAITS[1])
-            await asyncio.sleep(wait)
+                await again.after(exc)
 
     async def _ask_once(
         self, method: str, url: str, fields: Fields, content: bytes, sha256: str

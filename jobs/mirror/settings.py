@@ -10,6 +10,7 @@ from fetchd.client import BasicAuth
 
 from ..exceptions import SettingsError
 from ..settings import RunSettings
+from .digests import field_of
 from .s3 import S3, S3_SCHEME, S3Store, bucket_and_key
 from .template import UrlTemplate
 
@@ -35,6 +36,8 @@ class Delivery:
         spool: Folder for bodies of unknown length, which are stored and then sent with their length; None, the
             default, sends them in chunks.
         mkcol: Make the collections of the destination first (MKCOL, RFC 4918 section 9.3). Default False.
+        send_digest: Tell the destination the digest of a body that nobody tells beforehand in a trailer (Repr-Digest,
+            RFC 9530), so that it is sent in chunks. Default False.
         s3: How the store is used that an ``s3://`` destination names; None, the default, by its defaults.
     """
 
@@ -48,6 +51,7 @@ class Delivery:
     tee: Path | None = None
     spool: Path | None = None
     mkcol: bool = False
+    send_digest: bool = False
     s3: S3 | None = None
 
     def __post_init__(self) -> None:
@@ -57,6 +61,8 @@ class Delivery:
             raise SettingsError("a field of a form goes with POST only")
         if self.skip_same is not None and self.skip_same not in get_args(SameBy):
             raise SettingsError(f"skip_same is {self.skip_same!r}; expected one of {', '.join(get_args(SameBy))}")
+        if self.send_digest and self.field is not None:
+            raise SettingsError("send_digest is of a raw body: a form has other octets")
         if self.mkcol and self.method != "PUT":
             raise SettingsError("collections are made for PUT only")
 
@@ -93,6 +99,10 @@ class MirrorSettings:
             raise SettingsError(f"existing is {self.run.existing!r}; a mirror has no files: expected keep or replace")
         if self.run.on_collision == "replace":
             raise SettingsError("on_collision is 'replace'; expected error, skip or number for a mirror")
+        if self.delivery.send_digest and not field_of([(self.run.checksum or "", b"")]):
+            raise SettingsError(
+                f"send_digest with checksum {self.run.checksum!r}; expected md5, sha1, sha256 or sha512"
+            )
         if self.to.startswith(S3_SCHEME):
             self._check_s3()
         else:
@@ -102,8 +112,8 @@ class MirrorSettings:
         bucket, key = bucket_and_key(self.to)
         UrlTemplate(f"https://{bucket}/{key}")
         delivery = self.delivery
-        if delivery.method != "PUT" or delivery.mkcol or delivery.auth is not None:
-            raise SettingsError("a destination of S3 is put to and signed for: no POST, field, collections or Basic")
+        if delivery.method != "PUT" or delivery.mkcol or delivery.auth is not None or delivery.send_digest:
+            raise SettingsError("an s3:// destination is put to and signed for: no POST, MKCOL, Basic or trailer")
 
 
 def store_of(settings: MirrorSettings) -> S3Store | None:

@@ -13,6 +13,7 @@ from ..exceptions import JobError
 from ..failures import Failure, retry_delay, verdict
 from ..transfer import AttemptFailedError
 from .delivery import Deliverer, Mirrored
+from .digests import DIGEST
 from .passage import Meter
 from .s3 import S3, S3_SCHEME, S3Store
 from .settings import Delivery
@@ -55,7 +56,7 @@ async def mirror(
         destination_url: The same, or ``s3://bucket/key``.
         delivery: How; None for a PUT and nothing else.
         checksum: Hash the body on the way by this algorithm (``sha256``; see ``checksums``) although nobody tells what
-            to expect; None, the default, hashes only by what the source tells.
+            to expect; None, the default, hashes only by what the source tells, or by sha256 for ``send_digest``.
         retries: Attempts after the first for failures that may pass; 20 more for hosts that cannot be reached or ask
             for less. Default 4.
         source: Session for the source, with ``auto_decompress=False`` and without Accept-Encoding; None for one of
@@ -74,6 +75,8 @@ async def mirror(
         if destination is None:
             destination = await stack.enter_async_context(ClientSession())
         delivery, store = delivery or Delivery(), None
+        if delivery.send_digest:
+            checksum = checksum or DIGEST
         if destination_url.startswith(S3_SCHEME):
             store = S3Store(destination_url, delivery.s3 or S3())
             destination_url = store.place

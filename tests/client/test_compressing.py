@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fetchd.client import ClientPayloadError, ClientSession, RedirectError, StreamReader, compressing
+from fetchd.client import ClientPayloadError, ClientSession, RedirectError, StreamReader, TraceConfig, compressing
 from fetchd.client.codings import decoder_for
 from fetchd.client.compressing import check_coding
 from fetchd.client.limits import COALESCE_BYTES
@@ -155,6 +155,56 @@ async def test_chunked_and_coded_go_together() -> None:
             pass
         assert server.requests[0].fields["Transfer-Encoding"] == "chunked"
         assert decoded(server.requests[0]) == SMALL
+
+
+@bodies
+@pytest.mark.parametrize("more", [{}, {"compress": "gzip"}, {"chunked": True}])
+@pytest.mark.parametrize("is_watched", [False, True])
+async def test_trailers_follow_the_content(
+    make: Callable[[], Any], content: bytes, more: Any, is_watched: bool
+) -> None:
+    """Announced before it, and made when its last octet is sent (RFC 9110 sections 6.5 and 6.6.2)."""
+    asked_for: list[str] = []
+
+    def value() -> str:
+        asked_for.append("digest")
+        return "made at the end"
+
+    traces = [TraceConfig()] if is_watched else None
+    async with raw_server(reply_with(response())) as server, ClientSession(trace_configs=traces) as session:
+        trailers = {"X-Digest": value, "X-Other": lambda: "2"}
+        async with session.put(server.url(), data=make(), trailers=trailers, **more) as reply:
+            assert reply.status == 200
+        asked = server.requests[0]
+        assert (asked.fields["Trailer"], asked.fields["Transfer-Encoding"]) == ("X-Digest, X-Other", "chunked")
+        assert dict(asked.trailers) == {"X-Digest": "made at the end", "X-Other": "2"}
+        assert (decoded(asked) if "compress" in more and content else asked.body) == content
+    assert asked_for == ["digest"]
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "host", "Authorization", "If-Match", "bad name", "Trailer"])
+async def test_what_must_stand_before_the_content_is_no_trailer(name: str) -> None:
+    """RFC 9110 section 6.5.1; told before anything is sent."""
+    async with raw_server(reply_with(response())) as server, ClientSession() as session:
+        with pytest.raises(ValueError, match=r"is no token|must stand before the content"):
+            await session.put(server.url(), data=b"x", trailers={name: lambda: "1"})
+        with pytest.raises(ValueError, match="goes with content"):
+            await session.get(server.url(), trailers={"X-A": lambda: "1"})
+        assert not server.requests
+
+
+async def test_a_trailer_that_cannot_be_made_fails_the_request() -> None:
+    """With what it raised, or for a line that it hid in its value; the server never has a whole message."""
+
+    def broken() -> str:
+        raise LookupError("no digest")
+
+    async with raw_server(reply_with(response())) as server, ClientSession() as session:
+        with pytest.raises(LookupError, match="no digest"):
+            await session.put(server.url(), data=b"x", trailers={"X-A": broken})
+        with pytest.raises(ValueError, match="control characters"):
+            await session.put(server.url(), data=b"x", trailers={"X-A": lambda: "1\r\nX-B: 2"})
+        assert not server.requests
 
 
 @pytest.mark.parametrize("options", [{"compress": "gzip"}, {"chunked": True}])

@@ -88,7 +88,7 @@ def test_a_store_is_where_the_option_or_the_environment_says(
         ({"s3_endpoint": "http://x"}, "go with --to s3://BUCKET/KEY only"),
         ({"to": "s3://bucket/x", "s3_part_size": "4MiB"}, "a part of 4194304 octets; expected 5242880"),
         ({"to": "s3://bucket/x", "s3_part_size": "many"}, "--s3-part-size is 'many'; expected a size"),
-        ({"to": "s3://bucket/x", "field": "f"}, "no POST"),
+        ({"to": "s3://bucket/x", "field": "f"}, "put to and signed for"),
         ({"to": "dst/{path}"}, "no scheme"),
         ({"method": "put"}, "--method is 'put'; expected one of PUT, POST"),
         ({"method": "PUT", "field": "f"}, "--field goes with --method POST only"),

@@ -9,6 +9,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.failures import FailureClass
 from fetchd.jobs.items import Result
 from fetchd.jobs.limits import Limits
-from fetchd.jobs.mirror import Delivery, MirrorError, MirrorJob, MirrorSettings, mirror
+from fetchd.jobs.mirror import Delivery, MirrorError, MirrorJob, MirrorSettings, destinations, mirror
 from fetchd.jobs.settings import RunSettings
 from tests.support.raw_proxy import http_proxy
 from tests.support.raw_server import RawConnection, RawServer, Request, Script, raw_server, reply_with, response
@@ -158,6 +159,42 @@ async def test_the_destination_has_fields_credentials_and_a_proxy_of_its_own() -
     assert "Authorization" not in source.fields
 
 
+@pytest.mark.parametrize("trouble", ["cut", "503"])
+async def test_a_spooled_body_is_sent_again_and_not_fetched_again(tmp_path: Path, trouble: str) -> None:
+    """The destination drops, or asks for patience; the disk has what the source gave."""
+    refusals = [b"HTTP/1.1 20" if trouble == "cut" else response(503)] * 2
+    sink = Sink()
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            sink.asked.append(asked)
+            if refusals:
+                await conn.send(refusals.pop())
+                return
+            await conn.send(sink._answer(asked))
+
+    async with raw_server(serve(framing="chunked")) as here, raw_server(script) as there:
+        await mirror(here.url(), there.url("/a"), Delivery(spool=tmp_path / "spool"))
+        assert len(here.requests) == 1
+    assert [len(asked.body) for asked in sink.asked] == [len(BODY)] * 3
+    assert sink.objects == {"/a": BODY}
+
+
+def _refused(answer: bytes, asked: Request) -> bytes:
+    return answer
+
+
+async def test_a_spooled_body_is_not_sent_for_ever(tmp_path: Path) -> None:
+    """Each time takes one of the item's tries, and what the destination will not have is not sent again."""
+    for status, times in ((500, 3), (403, 1)):
+        sink = Sink(partial(_refused, response(status)))
+        async with raw_server(serve(framing="chunked")) as here, raw_server(sink.script) as there:
+            with pytest.raises(MirrorError, match=f"the destination: status {status}"):
+                await mirror(here.url(), there.url("/a"), Delivery(spool=tmp_path / "spool"), retries=2)
+            assert len(here.requests) == 1
+        assert len(sink.asked) == times
+
+
 async def test_a_body_without_length_is_spooled_when_asked(tmp_path: Path) -> None:
     sink = Sink()
     async with raw_server(serve(framing="chunked")) as here, raw_server(sink.script) as there:
@@ -192,6 +229,23 @@ async def test_a_body_with_another_digest_never_arrives_whole(framing: str) -> N
     assert not caught.value.failure.of_sink
     assert not sink.objects
     assert len(here.requests) == 2
+
+
+@pytest.mark.parametrize(("algorithm", "name"), [(None, "sha-256"), ("sha512", "sha-512"), ("md5", "md5")])
+async def test_a_digest_of_which_nobody_knows_follows_the_body(algorithm: str | None, name: str) -> None:
+    """In a trailer (RFC 9530 section 3); where the source tells one it stands before the body, as ever."""
+    sink = Sink()
+    delivery = Delivery(send_digest=True)
+    async with raw_server(serve()) as here, raw_server(sink.script) as there:
+        await mirror(here.url(), there.url("/a"), delivery, checksum=algorithm)
+    digest = base64.b64encode(hashlib.new(algorithm or "sha256", BODY).digest()).decode()
+    [asked] = sink.asked
+    assert (asked.fields["Trailer"], dict(asked.trailers)) == ("Repr-Digest", {"Repr-Digest": f"{name}=:{digest}:"})
+    assert sink.objects == {"/a": BODY}
+    async with raw_server(serve(BODY, ("Repr-Digest", SHA256))) as here, raw_server(sink.script) as there:
+        await mirror(here.url(), there.url("/b"), delivery)
+    assert sink.asked[1].fields["Repr-Digest"] == SHA256
+    assert not sink.asked[1].trailers
 
 
 async def test_a_digest_that_the_destination_tells_is_compared_with_what_was_sent() -> None:
@@ -609,3 +663,36 @@ async def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert (len(finished), first.done + second.done) == (first.done, 60)
     sent = Counter(asked.target.rpartition("/")[2] for asked in sink.asked)
     assert {sent[name] for name in finished} == {1}
+
+
+async def test_a_destination_that_is_slow_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though all come from one source, whose slots those for the slow one would hold."""
+    monkeypatch.setattr(destinations, "PATIENCE_S", 0.05)
+    is_free, quick_are_done, asked_for = asyncio.Event(), asyncio.Event(), Counter[str]()
+
+    async def script(conn: RawConnection) -> None:  # of a proxy, which both destinations are behind
+        async for asked in conn:
+            host = asked.fields["Host"]
+            asked_for[host] += 1
+            if host == "slow.example":
+                await is_free.wait()
+            await conn.send(response(201))
+            if asked_for["quick.example"] == 4:
+                quick_are_done.set()
+
+    async with raw_server(reply_with(response(body=b"x"))) as here, raw_server(script) as proxy:
+        urls = [here.url(f"/{name}?{number}") for number, name in enumerate(["slow"] * 6 + ["quick"] * 4)]
+        (tmp_path / "m").write_text("".join(f"{url}\n" for url in urls))
+        run = RunSettings(manifest=str(tmp_path / "m"), output=tmp_path / "mirror", per_host=2)
+        delivery = Delivery(proxy=proxy.url(""))
+        settings = MirrorSettings(run=run, to="http://{path}.example/{query}", per_host=1, delivery=delivery)
+        ran = Ran()
+        mirroring = asyncio.create_task(MirrorJob(settings, ran.listen).execute())
+        await quick_are_done.wait()
+        assert asked_for["slow.example"] == 1
+        is_free.set()
+        ran.summary = await mirroring
+    ran.check()
+    assert (ran.summary.done, asked_for["slow.example"]) == (10, 6)

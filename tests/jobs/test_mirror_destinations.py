@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from fetchd.jobs.failures import Failure, FailureClass, HostSign, verdict
+from fetchd.jobs.mirror import destinations
 from fetchd.jobs.mirror.destinations import Destinations
 from fetchd.jobs.transfer import AttemptFailedError
 
@@ -62,6 +63,21 @@ async def test_a_place_given_to_one_that_is_cancelled_goes_to_the_next(clock: Cl
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await asyncio.wait_for(second, 5)
+
+
+async def test_a_place_is_waited_for_a_moment_only(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """Who waits holds a slot of its source's host: put off, it comes again when others had their turn."""
+    monkeypatch.setattr(destinations, "PATIENCE_S", 0.02)
+    hosts = Destinations(1, clock, lambda: 0.5)
+    await hosts.enter("a:80")
+    for _ in range(2):
+        with pytest.raises(AttemptFailedError, match="not sent to now") as caught:
+            await hosts.enter("a:80")
+        assert caught.value.delay == pytest.approx(0.03)
+    hosts.leave("a:80", None)
+    await hosts.enter("a:80")
+    hosts.leave("a:80", None)
+    assert not hosts._lanes
 
 
 async def test_retry_after_gates_the_host_and_puts_items_off(clock: Clock) -> None:
