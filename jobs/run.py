@@ -430,7 +430,9 @@ class Run:
     def _not_fetched(self, item: Item, exc: Exception, started: float) -> None:
         """An attempt has ended without a body: say what that means, for the item or for the run."""
         if isinstance(exc, AttemptFailedError):
-            if exc.delay is not None:
+            if exc.delay == 0:
+                self._scheduler.postpone(item, self._loop.time())
+            elif exc.delay is not None:
                 self._scheduler.retry(item, self._loop.time(), exc.failure, exc.delay)
             else:
                 self._attempt_failed(item, exc.failure, started, is_final=exc.is_final, wait=exc.wait)

@@ -259,6 +259,15 @@ class Scheduler:
         self.in_flight -= 1
         self._settle(lane, now)
 
+    def postpone(self, item: Item, now: float) -> None:
+        """Take back the slot of *item*, which was not attempted, and put it behind the items of its host that wait."""
+        lane = self._lanes[item.host]
+        lane.active -= 1
+        self.in_flight -= 1
+        lane.back.append(item)
+        self._count(lane, lane.queued + 1, lane.depth)
+        self._settle(lane, now)
+
     def gate_host(self, host: str, until: float, now: float) -> None:
         """Let nothing of *host* start before *until* (Retry-After on an answer that is no failure)."""
         lane = self._lanes.get(host)

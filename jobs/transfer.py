@@ -51,7 +51,8 @@ class AttemptFailedError(Exception):
 
     Attributes:
         failure: How.
-        delay: Seconds after which the item is to come again, for an attempt that was not made; None for one that was.
+        delay: Seconds after which the item is to come again, for an attempt that was not made, 0 for behind those that
+            wait; None for one that was made.
         is_final: Whether no further attempt is of use, whatever the failure is.
         wait: Seconds until the next attempt, in the place of those that follow from the failure; None for those.
     """

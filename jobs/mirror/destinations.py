@@ -25,15 +25,18 @@ __all__ = ["Destinations"]
 MAX_REMEMBERED: Final = 10_000
 """Hosts without uploads whose trouble is remembered, oldest forgotten first."""
 PATIENCE_S: Final = 1.0
-"""Seconds for which a place is waited for; put off, an item comes again after one to two times as many."""
+"""Seconds for which a place is waited for; then the item goes behind those that wait."""
 _PROBE_S: Final = 0.5
 """Seconds until an item comes again that found a probe under way."""
 
 
 class _Lane:
-    """One host: uploads under way, who waits for a place, and its account when it is in trouble."""
+    """One host: uploads under way, who waits for a place, and its account when it is in trouble.
 
-    __slots__ = ("active", "budget", "has_answered", "since", "waiting")
+    ``woken`` are those that wait no longer and have not looked yet.
+    """
+
+    __slots__ = ("active", "budget", "has_answered", "since", "waiting", "woken")
 
     def __init__(self, since: float) -> None:
         self.active = 0
@@ -41,6 +44,12 @@ class _Lane:
         self.has_answered = False
         self.since = since
         self.waiting: deque[asyncio.Future[None]] = deque()
+        self.woken = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody uses it, or is about to."""
+        return not (self.active or self.waiting or self.woken)
 
 
 class Destinations:
@@ -71,21 +80,40 @@ class Destinations:
         if lane is None:
             lane = self._lanes[host] = _Lane(self._clock())
             self._forget()
-        while not self._may_start(lane, host):
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            lane.waiting.append(place)
-            try:
-                await asyncio.wait((place,), timeout=max(0.0, due - self._clock()))
-            except asyncio.CancelledError:
-                if place.done():
-                    self._wake(lane)
-                raise
-            finally:
-                if place in lane.waiting:
-                    lane.waiting.remove(place)
-            if not place.done():
-                raise self._put_off(host, PATIENCE_S * (1.0 + self._rng()))
+        try:
+            while not self._may_start(lane, host):
+                await self._wait(lane, host, due)
+        except BaseException:
+            self._settle(lane, host)
+            raise
         lane.active += 1
+
+    async def _wait(self, lane: _Lane, host: str, due: float) -> None:
+        """Wait until it is worth another look.
+
+        Raises:
+            AttemptFailedError: It was not until *due*.
+        """
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lane.waiting.append(place)
+        is_broken_off = True
+        try:
+            await asyncio.wait((place,), timeout=max(0.0, due - self._clock()))
+            is_broken_off = False
+        finally:
+            if not place.done():
+                lane.waiting.remove(place)
+            else:
+                lane.woken -= 1
+                if is_broken_off:
+                    self._wake(lane)
+        if not place.done():
+            raise self._put_off(host, 0.0)
+
+    def _settle(self, lane: _Lane, host: str) -> None:
+        """Forget a host of which there is nothing to know."""
+        if lane.is_idle and lane.budget is None and self._lanes.get(host) is lane:
+            del self._lanes[host]
 
     def _may_start(self, lane: _Lane, host: str) -> bool:
         budget, now = lane.budget, self._clock()
@@ -123,8 +151,7 @@ class Destinations:
         if failure is None or failure.of_sink:
             self._note(lane, failure)
         self._wake(lane)
-        if not (lane.active or lane.waiting) and lane.budget is None:
-            del self._lanes[host]
+        self._settle(lane, host)
         budget = lane.budget
         if failure is None or not failure.of_sink or budget is None or budget.state is BreakerState.CLOSED:
             return False, None
@@ -156,17 +183,17 @@ class Destinations:
         """Let the next one look again: all of them, when what they wait for is no longer a place."""
         slots = self._limit if lane.budget is None else lane.budget.slots
         is_open = lane.budget is None or lane.budget.blocked_until <= self._clock()
-        count = max(0, slots - lane.active) if is_open else len(lane.waiting)
+        count = max(0, slots - lane.active - lane.woken) if is_open else len(lane.waiting)
         while lane.waiting and count:
             place = lane.waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                count -= 1
+            place.set_result(None)
+            lane.woken += 1
+            count -= 1
 
     def _forget(self) -> None:
         if len(self._lanes) <= MAX_REMEMBERED:
             return
         for host, lane in self._lanes.items():
-            if not (lane.active or lane.waiting):
+            if lane.is_idle:
                 del self._lanes[host]
                 return

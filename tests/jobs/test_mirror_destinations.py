@@ -65,15 +65,27 @@ async def test_a_place_given_to_one_that_is_cancelled_goes_to_the_next(clock: Cl
     await asyncio.wait_for(second, 5)
 
 
+async def test_the_last_who_waits_gets_the_place_of_the_last_who_leaves(clock: Clock) -> None:
+    """Between its waking and its look nobody is there, and the host is not forgotten all the same."""
+    hosts = Destinations(1, clock)
+    await hosts.enter("a:80")
+    waiting = asyncio.create_task(hosts.enter("a:80"))
+    await asyncio.sleep(0)
+    hosts.leave("a:80", None)
+    await waiting
+    hosts.leave("a:80", None)
+    assert not hosts._lanes
+
+
 async def test_a_place_is_waited_for_a_moment_only(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """Who waits holds a slot of its source's host: put off, it comes again when others had their turn."""
+    """Who waits holds a slot of its source's host: put off, it comes again when others have had their turn."""
     monkeypatch.setattr(destinations, "PATIENCE_S", 0.02)
-    hosts = Destinations(1, clock, lambda: 0.5)
+    hosts = Destinations(1, clock)
     await hosts.enter("a:80")
     for _ in range(2):
         with pytest.raises(AttemptFailedError, match="not sent to now") as caught:
             await hosts.enter("a:80")
-        assert caught.value.delay == pytest.approx(0.03)
+        assert caught.value.delay == 0
     hosts.leave("a:80", None)
     await hosts.enter("a:80")
     hosts.leave("a:80", None)

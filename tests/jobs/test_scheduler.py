@@ -496,6 +496,23 @@ def test_a_retry_without_delay_may_start_at_once() -> None:
     assert scheduler.next(3.0) is item
 
 
+def test_a_postponed_item_comes_behind_those_that_wait() -> None:
+    """Its slot serves them first; it was not attempted, so nothing is held against its host."""
+    scheduler = a_scheduler(concurrency=1)
+    for item in items("a", 3):
+        scheduler.add(item, 0.0)
+    first = scheduler.next(0.0)
+    assert first is not None
+    scheduler.postpone(first, 1.0)
+    assert (scheduler.queued, scheduler.delayed, scheduler.in_flight) == (3, 0, 0)
+    started = []
+    while (item_ := scheduler.next(1.0)) is not None:
+        started.append(item_.line)
+        scheduler.done(item_, 1.0)
+    assert started == [1, 2, first.line]
+    assert not scheduler.queued
+
+
 def test_failures_of_items_are_not_held_against_the_host() -> None:
     """A thousand 404 do not slow it down."""
     world = World(a_scheduler(per_host=6), lambda item, now: (1.0, NOT_FOUND))
