@@ -39,7 +39,7 @@ MAX_DRAIN_BYTES: Final = 65_536
 REDIRECT_STATUSES: Final = frozenset((301, 302, 303, 307, 308))
 
 # A request body up to this size travels in the same send() as its head.
-COALESCE_BYTES: Final = 65_536
+COALESCE_BYTES: Final = 131_072
 # Seconds for which a request with Expect: 100-continue waits for the 100 before it sends its content: curl's habit.
 CONTINUE_S: Final = 1.0
 # One TLS write, held until it is accepted: OpenSSL wants the same octets offered again.

@@ -1,10 +1,12 @@
-"""From one connection to another by splice(2): the content of a response that is the body of a request.
+"""From one connection to another past the reader: the content of a response that is the body of a request.
 
-    plain sockets on both ends, identity content of known length    socket -> pipe -> socket, no copy in user space
-    all else                                                        the reader's octets -> send
+    identity content of known length, to a plain socket
+        from a plain socket     socket -> pipe -> socket by splice(2), no copy in user space
+        from TLS                decrypted into one piece of memory, and sent from there
+    all else                    the reader's octets -> send
 
-The second way is portable and is the reference the first is tested against. What had come before the request could be
-sent goes the second way.
+The last way is portable and is the reference the others are tested against. What had come before the request could be
+sent goes that way.
 
 All of it happens in the loop: neither end is a disk, so no call waits for anything. (A worker thread that waits for
 both sockets by poll(2) wakes for less each time, and took twice the processor's time.) The source is not read from
@@ -19,7 +21,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .bodies import StreamBody
 from .channel import Channel, WriteFailedError
@@ -76,11 +78,11 @@ async def _pass_on(stream: StreamReader, body: StreamBody, outlet: Outlet) -> in
     announced = body.length or 0
     while True:
         source = _source_of(stream, announced - body.delivered)
-        pipe = None if source is None else _pipe()
-        if source is not None and pipe is not None:
+        vessel = None if source is None else _vessel(source[1])
+        if source is not None and vessel is not None:
             stream._started = True
-            with contextlib.closing(pipe):
-                await _move(*source, pipe, body, outlet)
+            with contextlib.closing(vessel):
+                await _move(*source, vessel, body, outlet)
             return 0
         piece = await stream.read(SAVE_BUFFER_BYTES)
         if not piece or body.delivered + len(piece) > announced:
@@ -102,20 +104,72 @@ def _source_of(stream: StreamReader, expected: int) -> tuple[Exchange, Connectio
         and exchange.is_sent
         and exchange.take_over() == expected
         and isinstance(connection, Connection)
-        and connection.is_plain
+        and not connection.is_tapped
     )
-    if not is_fit or not hasattr(os, "splice"):
+    if not is_fit:
         return None
     assert isinstance(connection, Connection), "just looked"
     return exchange, connection
 
 
-class _Pipe:
-    """A pipe between two sockets.
+class _Vessel(Protocol):
+    """What octets are in between two sockets."""
 
-    Attributes:
-        held: Octets in it.
-    """
+    @property
+    def held(self) -> int:
+        """How many."""
+
+    def fill(self, channel: Channel, limit: int) -> int | None:
+        """Take from *channel* while nothing is held: octets, None when it is dry, 0 at its end."""
+
+    def drain(self, channel: Channel) -> int:
+        """Give to *channel*: octets, 0 when it takes no more now.
+
+        Raises:
+            WriteFailedError: It broke.
+        """
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class _Memory:
+    """One piece of memory, which octets are decrypted into and sent from."""
+
+    def __init__(self) -> None:
+        self._space = memoryview(bytearray(SAVE_BUFFER_BYTES))
+        self._rest = self._space[:0]
+
+    @property
+    def held(self) -> int:
+        """See ``_Vessel``."""
+        return len(self._rest)
+
+    def fill(self, channel: Channel, limit: int) -> int | None:
+        """See ``_Vessel``."""
+        count = channel.recv_into(self._space[:limit])
+        self._rest = self._space[: count or 0]
+        return count
+
+    def drain(self, channel: Channel) -> int:
+        """See ``_Vessel``."""
+        try:
+            count = channel.send(self._rest)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as exc:
+            raise WriteFailedError from exc
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        """See ``_Vessel``."""
+        self._rest.release()
+        self._space.release()
+
+
+class _Pipe:
+    """A pipe between two plain sockets."""
 
     def __init__(self) -> None:
         self._out, self._in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -124,21 +178,17 @@ class _Pipe:
             # Beyond 64 MiB of pipe buffers a user without privileges gets no larger ones; the 64 KiB it has will do.
             fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, RELAY_PIPE_BYTES)
 
-    def fill(self, fd: int, limit: int) -> int | None:
-        """Take from the socket *fd* into the empty pipe: octets, None when it is dry, 0 at its end."""
+    def fill(self, channel: Channel, limit: int) -> int | None:
+        """See ``_Vessel``."""
         try:
             # The pipe is empty, so that EAGAIN can only mean that the socket is dry.
-            self.held = os.splice(fd, self._in, min(limit, RELAY_PIPE_BYTES))
+            self.held = os.splice(channel.fd, self._in, min(limit, RELAY_PIPE_BYTES))
         except (BlockingIOError, InterruptedError):
             return None
         return self.held
 
     def drain(self, channel: Channel) -> int:
-        """Give to *channel*: octets, 0 when it takes no more now.
-
-        Raises:
-            WriteFailedError: It broke.
-        """
+        """See ``_Vessel``."""
         if channel.is_closed:
             raise WriteFailedError from OSError(errno.EBADF, "the connection is closed")
         try:
@@ -151,20 +201,22 @@ class _Pipe:
         return count
 
     def close(self) -> None:
-        """Close both ends."""
+        """See ``_Vessel``."""
         os.close(self._out)
         os.close(self._in)
 
 
-def _pipe() -> _Pipe | None:
-    """A pipe; None when the process may have no more descriptors."""
+def _vessel(source: Connection) -> _Vessel | None:
+    """What moves octets from *source*; None when there is no splice(2), or the process may have no more descriptors."""
+    if not source.is_plain:
+        return _Memory()
     try:
-        return _Pipe()
+        return _Pipe() if hasattr(os, "splice") else None
     except OSError:
         return None
 
 
-async def _move(exchange: Exchange, connection: Connection, pipe: _Pipe, body: StreamBody, outlet: Outlet) -> None:
+async def _move(exchange: Exchange, connection: Connection, vessel: _Vessel, body: StreamBody, outlet: Outlet) -> None:
     """Move what is left of a content of known length.
 
     Raises:
@@ -175,7 +227,7 @@ async def _move(exchange: Exchange, connection: Connection, pipe: _Pipe, body: S
     turn = 0
     while not exchange.is_over:
         try:
-            count = pipe.fill(channel.fd, exchange.take_over())
+            count = vessel.fill(channel, exchange.take_over())
         except OSError as exc:
             connection.failed(exchange, exc)
             break
@@ -187,7 +239,7 @@ async def _move(exchange: Exchange, connection: Connection, pipe: _Pipe, body: S
         if not count:
             connection.received_eof(exchange)
             break
-        await _empty(pipe, exchange, connection, channel, body, outlet)
+        await _empty(vessel, exchange, connection, channel, body, outlet)
         if not exchange.is_over:
             connection.touch()
             exchange.moved(count)
@@ -200,15 +252,15 @@ async def _move(exchange: Exchange, connection: Connection, pipe: _Pipe, body: S
 
 
 async def _empty(
-    pipe: _Pipe, exchange: Exchange, connection: Connection, channel: Channel, body: StreamBody, outlet: Outlet
+    vessel: _Vessel, exchange: Exchange, connection: Connection, channel: Channel, body: StreamBody, outlet: Outlet
 ) -> None:
-    """Give all that *pipe* holds to the other side, however long that takes.
+    """Give all that *vessel* holds to the other side, however long that takes.
 
     Nobody reads from the source meanwhile, nor before it is seen to be dry: to take a reader off and put it on again
     costs as much as to move some ten thousand octets.
     """
-    while pipe.held:
-        count = pipe.drain(outlet.channel)
+    while vessel.held:
+        count = vessel.drain(outlet.channel)
         body.sent(count)
         if not count:
             connection.suspend()

@@ -37,6 +37,7 @@ from .redirects import resolve_reference
 from .resolver import ThreadedResolver
 from .response import ClientResponse
 from .routes import Route
+from .streams import StreamReader
 from .timeouts import Timeout
 from .tracing import TraceConfig
 from .urls import Origin, locate, tell_url
@@ -107,10 +108,13 @@ class _RequestContext(Coroutine[Any, Any, ClientResponse]):
 
 
 def _has_plain_content(method: str, options: RequestOptions) -> bool:
-    """Whether *options* hold octets, text or JSON as content, and nothing else."""
+    """Whether *options* hold octets, text, JSON or a stream that is there whole as content, and nothing else."""
     if len(options) != 1 or method not in EXPECT_CONTENT:
         return False
-    return isinstance(options.get("data"), (bytes, str)) or options.get("json") is not None
+    data = options.get("data")
+    if isinstance(data, (bytes, str)) or options.get("json") is not None:
+        return True
+    return type(data) is StreamReader and data._is_small_and_whole
 
 
 class _Nothing:
@@ -391,6 +395,11 @@ class ClientSession:
         head = f"{method} {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
         first, body = head, None
         if options:
+            data = options.get("data")
+            if type(data) is StreamReader:
+                if not data._is_small_and_whole:
+                    return await self._request(context, method, url, options)
+                options["data"] = data._take_whole()  # as octets it may also be sent again
             body = content_of(options, self._dumps)
             assert isinstance(body, BytesBody), "_has_plain_content was asked"
             head = first = _with_fields_of(head, body)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .buffers import Buffer
 from .exceptions import ClientPayloadError, StreamConsumedError
-from .limits import HIGH_WATER_BYTES
+from .limits import COALESCE_BYTES, HIGH_WATER_BYTES
 
 __all__ = ["StreamReader"]
 
@@ -75,8 +75,8 @@ class StreamReader:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether it is the content of a response, and was read to its end."""
-        return self._owner is not None and self._started and self.at_eof()
+        """Whether it was read to its end."""
+        return self._started and self.at_eof()
 
     @property
     def total_bytes(self) -> int:
@@ -323,6 +323,16 @@ class StreamReader:
                 self._owner.abandon()
         elif not self.at_eof():
             self.set_exception(ClientPayloadError("the upload that read this stream has ended"))
+
+    @property
+    def _is_small_and_whole(self) -> bool:
+        """Whether all of it is here, unread, and little enough to travel with the head of a request."""
+        buffer = self._buffer
+        return not self._started and buffer.is_eof and buffer.exception is None and buffer.size <= COALESCE_BYTES
+
+    def _take_whole(self) -> bytes:
+        self._started = True
+        return self._buffer.take_all()
 
     def _claim_whole(self) -> None:
         if self._started:

@@ -20,6 +20,7 @@ from fetchd.client import (
     ContinuedContent,
     IdleWriteTimeoutError,
     IncompleteMessageError,
+    RedirectError,
     StreamConsumedError,
     StreamReader,
     TCPConnector,
@@ -27,6 +28,8 @@ from fetchd.client import (
     UnixConnector,
     request,
 )
+from fetchd.client import relay as relaying
+from fetchd.client.limits import COALESCE_BYTES
 from tests.support.certs import client_context, server_context
 from tests.support.raw_proxy import http_proxy
 from tests.support.raw_server import RawConnection, RawServer, Request, Script, raw_server, reply_with, response
@@ -118,6 +121,22 @@ async def sink_by(way: str, folder: Path) -> AsyncIterator[tuple[RawServer, Base
             yield server, TCPConnector(), {}
 
 
+WAYS = pytest.mark.parametrize("way", ["spliced", "copied", "decrypted"])
+
+
+@contextlib.asynccontextmanager
+async def source_by(
+    way: str, script: Script, monkeypatch: pytest.MonkeyPatch, **given: Any
+) -> AsyncIterator[tuple[RawServer, ClientSession]]:
+    """A server that is read from by *way*, and a session that may."""
+    if way == "copied":
+        monkeypatch.delattr(os, "splice")
+    tls = server_context() if way == "decrypted" else None
+    connector = TCPConnector(ssl=client_context()) if tls else TCPConnector()
+    async with raw_server(script, tls=tls) as server, ClientSession(connector=connector, **given) as session:
+        yield server, session
+
+
 def content_of(asked: Request) -> bytes:
     """What the sink was given; of a form, its only field."""
     if not asked.fields["Content-Type"].startswith("multipart/"):
@@ -179,6 +198,56 @@ async def test_between_plain_sockets_it_is_spliced(
     ):
         assert there.requests[0].body == LARGE
     assert (sum(spliced) > 2 << 20) == is_there
+
+
+async def test_from_tls_to_a_plain_socket_it_passes_the_reader_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decrypted into one piece of memory and sent from there; the same octets, and both connections are kept."""
+    taken: list[int] = []
+    fill = relaying._Memory.fill
+
+    def counted(self: Any, channel: Any, limit: int) -> int | None:
+        count = fill(self, channel, limit)
+        taken.append(count or 0)
+        return count
+
+    monkeypatch.setattr(relaying._Memory, "fill", counted)
+    async with (
+        source_by("decrypted", in_pieces(len(LARGE), LARGE), monkeypatch) as (here, session),
+        raw_server(reply_with(response(201))) as there,
+        ClientSession() as other,
+    ):
+        for _ in range(2):
+            async with session.get(here.url()) as r, other.put(there.url(), data=r.content):
+                assert there.requests[-1].body == LARGE
+        assert (here.accepted, there.accepted) == (1, 1)
+    assert sum(taken) > 2 << 20
+
+
+@pytest.mark.parametrize("size", [0, 1, COALESCE_BYTES, COALESCE_BYTES + 1])
+async def test_a_small_content_that_is_there_whole_is_sent_like_octets(size: int) -> None:
+    """With the head of the request, and again where octets would be: after a redirection that keeps the content."""
+
+    async def sink(conn: RawConnection) -> None:
+        async for asked in conn:
+            moved = response(307, fields=[("Location", "/there")])
+            await conn.send(moved if asked.target == "/" else response(201))
+
+    body = LARGE[:size]
+    async with raw_server(sink) as there, ClientSession() as session:
+        stream = StreamReader()
+        if body:
+            stream.feed_data(body)
+        stream.feed_eof()
+        if size <= COALESCE_BYTES:
+            async with session.put(there.url(), data=stream) as answer:
+                assert answer.status == 201
+        else:
+            with pytest.raises(RedirectError):
+                await session.put(there.url(), data=stream)
+        assert all(asked.body == body for asked in there.requests)
+        assert {asked.fields["Content-Type"] for asked in there.requests} == {"application/octet-stream"}
+        with pytest.raises(StreamConsumedError):
+            await session.put(there.url(), data=stream)
 
 
 async def chunked_to(session: ClientSession, url: str, content: StreamReader) -> Any:
@@ -251,11 +320,9 @@ async def until_quiet(values: list[int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["spliced", "copied"])
+@WAYS
 async def test_a_sink_that_takes_nothing_stops_the_source(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """Of 1 GiB no more is taken than the system holds for four ends of sockets; all ends with the cancellation."""
-    if way == "copied":
-        monkeypatch.delattr(os, "splice")
     may_go_on, sent = asyncio.Event(), list[int]()
 
     async def sink(conn: RawConnection) -> None:
@@ -263,9 +330,8 @@ async def test_a_sink_that_takes_nothing_stops_the_source(monkeypatch: pytest.Mo
         await may_go_on.wait()
 
     async with (
-        raw_server(slow_source(1 << 30, sent)) as here,
+        source_by(way, slow_source(1 << 30, sent), monkeypatch) as (here, session),
         raw_server(sink) as there,
-        ClientSession() as session,
         session.get(here.url()) as r,
     ):
         upload = asyncio.ensure_future(session.put(there.url(), data=r.content))
@@ -341,11 +407,9 @@ async def test_closing_the_download_ends_both() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 413])
-@pytest.mark.parametrize("way", ["spliced", "copied"])
+@WAYS
 async def test_an_early_refusal_is_the_response(monkeypatch: pytest.MonkeyPatch, way: str, status: int) -> None:
     """Not a broken pipe: the answer is read whole, and nothing more is taken from the source."""
-    if way == "copied":
-        monkeypatch.delattr(os, "splice")
     sent: list[int] = []
 
     async def sink(conn: RawConnection) -> None:
@@ -354,9 +418,8 @@ async def test_an_early_refusal_is_the_response(monkeypatch: pytest.MonkeyPatch,
         await conn.read_eof()
 
     async with (
-        raw_server(slow_source(1 << 28, sent)) as here,
+        source_by(way, slow_source(1 << 28, sent), monkeypatch) as (here, session),
         raw_server(sink) as there,
-        ClientSession() as session,
         session.get(here.url()) as r,
         session.put(there.url(), data=r.content) as answer,
     ):
@@ -365,15 +428,12 @@ async def test_an_early_refusal_is_the_response(monkeypatch: pytest.MonkeyPatch,
         assert sum(sent) < (1 << 28)
 
 
-@pytest.mark.parametrize("way", ["spliced", "copied"])
+@WAYS
 async def test_a_source_that_breaks_off_breaks_the_request(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """As truncated, with what had come: the sink never has a whole request."""
-    if way == "copied":
-        monkeypatch.delattr(os, "splice")
     async with (
-        raw_server(in_pieces(len(LARGE), LARGE[:-1])) as here,
+        source_by(way, in_pieces(len(LARGE), LARGE[:-1]), monkeypatch) as (here, session),
         raw_server(reply_with(response(201))) as there,
-        ClientSession() as session,
         session.get(here.url()) as r,
     ):
         with pytest.raises(IncompleteMessageError) as caught:
@@ -383,12 +443,12 @@ async def test_a_source_that_breaks_off_breaks_the_request(monkeypatch: pytest.M
         assert session.connector.open_count == 0
 
 
-async def test_a_source_that_falls_silent_is_given_up(spliced: list[int]) -> None:
+@WAYS
+async def test_a_source_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """After ``idle_read``."""
     async with (
-        raw_server(never) as here,
+        source_by(way, never, monkeypatch, timeout=Timeout(idle_read=0.1)) as (here, session),
         raw_server(reply_with(response(201))) as there,
-        ClientSession(timeout=Timeout(idle_read=0.1)) as session,
         session.get(here.url()) as r,
     ):
         with pytest.raises(ClientError, match=r"0\.1"):
@@ -421,7 +481,7 @@ def going_on(session: ClientSession, url: str, asked: list[int]) -> Callable[[in
 
 
 @pytest.mark.parametrize("send", [as_put, as_field])
-@pytest.mark.parametrize("way", ["spliced", "copied"])
+@WAYS
 async def test_content_that_breaks_off_goes_on_with_another(
     monkeypatch: pytest.MonkeyPatch, way: str, send: Any
 ) -> None:

@@ -35,6 +35,7 @@ from fetchd.client import (
     UnixConnector,
     request,
 )
+from fetchd.client.limits import COALESCE_BYTES
 from tests.support.raw_server import RawConnection, RawServer, Request, raw_server, reply_with, response
 
 BOTH_LOOPS = True
@@ -417,7 +418,7 @@ async def _generator() -> AsyncIterator[bytes]:
 
 def _fed_stream() -> StreamReader:
     stream = StreamReader()
-    stream.feed_data(b"once")
+    stream.feed_data(bytes(COALESCE_BYTES + 1))  # fewer would be sent as octets, which can be sent again
     stream.feed_eof()
     return stream
 
