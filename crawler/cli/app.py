@@ -6,22 +6,18 @@ modules that do the work are imported inside the functions, and a test looks at 
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from . import declarations as given
 from . import mirror_declarations as sending
-from . import network_declarations as way
 from .exit_codes import ExitCode
+from .groups import of_mirror, of_network, of_quiet, of_run, of_voice, raw_of, takes
 from .plain import PlainCommand, PlainGroup
-
-if TYPE_CHECKING:
-    from .options import RawRun
 
 __all__ = ["app", "main"]
 
@@ -83,125 +79,8 @@ def fetchd(
         raise typer.Exit(ExitCode.USAGE)
 
 
-# Typer reads the options off the signatures, so they are as long as the list of options.
-def _raw_run(
-    manifest: given.Manifest,
-    output: given.OutputFolder = None,
-    concurrency: given.Concurrency = None,
-    per_host: given.PerHost = None,
-    rate: given.Rate = None,
-    per_host_rate: given.PerHostRate = None,
-    bandwidth: given.Bandwidth = None,
-    profile: given.Profile = None,
-    name: given.Name = None,
-    on_collision: given.OnCollision = None,
-    existing: given.Existing = None,
-    report: given.RunReport = None,
-    format: given.Format = None,
-    expand: given.Expand = False,
-    checksum: given.Checksum = None,
-    checksums: given.Checksums = None,
-    durability: given.Durability = None,
-    timeout: given.Timeout = None,
-    connect_timeout: given.ConnectTimeout = None,
-    idle_timeout: given.IdleTimeout = None,
-    retries: given.Retries = None,
-    max_bytes: given.MaxBytes = None,
-    max_failures: given.MaxFailures = None,
-    max_total_bytes: given.MaxTotalBytes = None,
-    max_time: given.MaxTime = None,
-    header: given.Header = None,
-    user_agent: given.UserAgent = None,
-    unix_socket: given.UnixSocket = None,
-    cacert: given.CaCert = None,
-    insecure: given.Insecure = False,
-    proxy: way.Proxy = None,
-    max_redirects: way.MaxRedirects = None,
-    ipv4: way.IPv4 = False,
-    ipv6: way.IPv6 = False,
-    resolve: way.Resolve = None,
-    interface: way.Interface = None,
-    cert: way.Cert = None,
-    key: way.Key = None,
-    pin: way.Pin = None,
-    auth: way.Auth = None,
-    netrc: way.Netrc = False,
-    cookies: way.Cookies = None,
-    save_cookies: way.SaveCookies = None,
-    low_speed: way.LowSpeed = None,
-    json: given.Json = False,
-    no_progress: given.NoProgress = False,
-    quiet: given.Quiet = False,
-    verbose: given.Verbose = False,
-) -> RawRun:
-    """Return the options of a run as they were typed."""
-    from .limit_options import RawLimits
-    from .network_options import RawWay
-    from .options import RawRun
-
-    return RawRun(
-        manifest=manifest,
-        output=output,
-        concurrency=concurrency,
-        per_host=per_host,
-        profile=profile,
-        name=name,
-        limits=RawLimits(
-            rate=rate,
-            per_host_rate=per_host_rate,
-            bandwidth=bandwidth,
-            max_failures=max_failures,
-            max_total_bytes=max_total_bytes,
-            max_time=max_time,
-        ),
-        on_collision=on_collision,
-        existing=existing,
-        report=report,
-        format=format,
-        expand=expand,
-        checksum=checksum,
-        checksums=checksums,
-        durability=durability,
-        timeout=timeout,
-        connect_timeout=connect_timeout,
-        idle_timeout=idle_timeout,
-        retries=retries,
-        max_bytes=max_bytes,
-        header=tuple(header or ()),
-        user_agent=user_agent,
-        unix_socket=unix_socket,
-        cacert=cacert,
-        insecure=insecure,
-        way=RawWay(
-            proxy=proxy,
-            max_redirects=max_redirects,
-            ipv4=ipv4,
-            ipv6=ipv6,
-            resolve=tuple(resolve or ()),
-            interface=interface,
-            cert=cert,
-            key=key,
-            pin=pin,
-            auth=auth,
-            netrc=netrc,
-            cookies=cookies,
-            save_cookies=save_cookies,
-            low_speed=low_speed,
-        ),
-        json=json,
-        no_progress=no_progress,
-        quiet=quiet,
-        verbose=verbose,
-    )
-
-
-def _with_options_of(command: Callable[..., int], but: tuple[str, ...] = ()) -> None:
-    """Have *command*, which takes any options, take those of a run but for some: Typer reads the signature."""
-    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "options"]
-    options = inspect.signature(_raw_run, locals={"RawRun": object}, eval_str=True).parameters.values()
-    others = [each for each in options if each.name not in but]
-    command.__signature__ = inspect.Signature([*own, *others])  # type: ignore[attr-defined]
-    app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))(command)
+def _command(function: Callable[..., int], *groups: Callable[..., None], but: tuple[str, ...] = ()) -> None:
+    app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))(takes(function, *groups, but=but))
 
 
 def run(**options: Any) -> int:
@@ -214,12 +93,13 @@ def run(**options: Any) -> int:
     Example:  fetchd run urls.txt -o files
               grep pdf$ urls.txt | fetchd run - --profile lan -j 16
     """
+    from .options import RawRun
     from .run_command import run_manifest
 
-    return run_manifest(_raw_run(**options))
+    return run_manifest(raw_of(RawRun, options))
 
 
-_with_options_of(run)
+_command(run, of_run, of_network, of_voice)
 
 
 # What a run over what failed has from its folder.
@@ -235,42 +115,20 @@ def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -
     \b
     Example:  fetchd retry files --class http-5xx --class timeout-idle --retries 10
     """
+    from .options import RawRun
     from .retry_command import retry_folder
 
-    return retry_folder(_raw_run(manifest="-", output=folder, **options), tuple(classes or ()))
+    return retry_folder(raw_of(RawRun, {"manifest": "-", "output": folder, **options}), tuple(classes or ()))
 
 
-_with_options_of(retry, _NOT_OF_RETRY)
+_command(retry, of_run, of_network, of_voice, but=_NOT_OF_RETRY)
 
 
-# A mirror has no files that could have names, or be there already.
-_NOT_OF_MIRROR: Final = ("manifest", "output", "name", "existing")
+# A mirror has no files that could have names, or be there already; its folder has another default.
+_NOT_OF_MIRROR: Final = ("output", "name", "existing")
 
 
-def mirror(
-    manifest: given.Manifest,
-    to: sending.To,
-    output: sending.Output = None,
-    method: sending.Method = None,
-    field: sending.Field = None,
-    to_header: sending.ToHeader = None,
-    to_auth: sending.ToAuth = None,
-    to_proxy: sending.ToProxy = None,
-    to_unix_socket: sending.ToUnixSocket = None,
-    to_cacert: sending.ToCaCert = None,
-    to_insecure: sending.ToInsecure = False,
-    to_per_host: sending.ToPerHost = None,
-    if_absent: sending.IfAbsent = False,
-    skip_same: sending.SkipSame = None,
-    tee: sending.Tee = None,
-    spool: sending.Spool = False,
-    mkcol: sending.MkCol = False,
-    send_digest: sending.SendDigest = False,
-    s3_endpoint: sending.S3Endpoint = None,
-    s3_part_size: sending.S3PartSize = None,
-    dry_run: sending.DryRun = False,
-    **options: Any,
-) -> int:
+def mirror(output: sending.Output = None, **options: Any) -> int:
     """Get every item of a manifest and send it on, a download chained into an upload.
 
     Nothing is stored; the slower side sets the pace. A source that drops is asked to go on and feeds the same upload.
@@ -283,66 +141,18 @@ def mirror(
     from .mirror_command import mirror_manifest
     from .mirror_options import RawMirror
 
-    return mirror_manifest(
-        RawMirror(
-            run=_raw_run(manifest=manifest, output=output, **options),
-            to=to,
-            method=method,
-            field=field,
-            to_header=tuple(to_header or ()),
-            to_auth=to_auth,
-            to_proxy=to_proxy,
-            to_unix_socket=to_unix_socket,
-            to_cacert=to_cacert,
-            to_insecure=to_insecure,
-            to_per_host=to_per_host,
-            if_absent=if_absent,
-            skip_same=skip_same,
-            tee=tee,
-            spool=spool,
-            mkcol=mkcol,
-            send_digest=send_digest,
-            s3_endpoint=s3_endpoint,
-            s3_part_size=s3_part_size,
-            dry_run=dry_run,
-        )
-    )
+    return mirror_manifest(raw_of(RawMirror, {"output": output, **options}))
 
 
-_with_options_of(mirror, _NOT_OF_MIRROR)
+_command(mirror, of_mirror, of_run, of_network, of_voice, but=_NOT_OF_MIRROR)
 
 
-@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
 def get(
     urls: given.Urls,
     output: given.OutputFile = None,
-    remote_name: given.RemoteName = False,
+    by_name: given.RemoteName = False,
     force: given.Force = False,
-    timeout: given.Timeout = None,
-    connect_timeout: given.ConnectTimeout = None,
-    idle_timeout: given.IdleTimeout = None,
-    retries: given.Retries = None,
-    max_bytes: given.MaxBytes = None,
-    header: given.Header = None,
-    user_agent: given.UserAgent = None,
-    unix_socket: given.UnixSocket = None,
-    cacert: given.CaCert = None,
-    insecure: given.Insecure = False,
-    proxy: way.Proxy = None,
-    max_redirects: way.MaxRedirects = None,
-    ipv4: way.IPv4 = False,
-    ipv6: way.IPv6 = False,
-    resolve: way.Resolve = None,
-    interface: way.Interface = None,
-    cert: way.Cert = None,
-    key: way.Key = None,
-    pin: way.Pin = None,
-    auth: way.Auth = None,
-    netrc: way.Netrc = False,
-    cookies: way.Cookies = None,
-    save_cookies: way.SaveCookies = None,
-    low_speed: way.LowSpeed = None,
-    quiet: given.Quiet = False,
+    **options: Any,
 ) -> int:
     """Download one URL or a few, to standard output or to files.
 
@@ -354,44 +164,13 @@ def get(
               fetchd get -O https://example.org/a.iso https://example.org/b.iso
     """
     from .get_command import get_urls
-    from .network_options import RawWay
     from .options import RawGet
 
-    return get_urls(
-        RawGet(
-            urls=tuple(urls),
-            output=output,
-            by_name=remote_name,
-            force=force,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            idle_timeout=idle_timeout,
-            retries=retries,
-            max_bytes=max_bytes,
-            header=tuple(header or ()),
-            user_agent=user_agent,
-            unix_socket=unix_socket,
-            cacert=cacert,
-            insecure=insecure,
-            way=RawWay(
-                proxy=proxy,
-                max_redirects=max_redirects,
-                ipv4=ipv4,
-                ipv6=ipv6,
-                resolve=tuple(resolve or ()),
-                interface=interface,
-                cert=cert,
-                key=key,
-                pin=pin,
-                auth=auth,
-                netrc=netrc,
-                cookies=cookies,
-                save_cookies=save_cookies,
-                low_speed=low_speed,
-            ),
-            quiet=quiet,
-        )
-    )
+    own = {"urls": urls, "output": output, "by_name": by_name, "force": force}
+    return get_urls(raw_of(RawGet, {**own, **options}))
+
+
+_command(get, of_network, of_quiet)
 
 
 @app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
