@@ -22,6 +22,7 @@ from fetchd.client.workers import finished
 
 from .checksums import Digest, Hashes, Sidecar, algorithm_named, head_digests, spelled
 from .exceptions import SettingsError
+from .resume import is_coded
 from .verifying import hash_file
 
 __all__ = ["Check", "Checks", "Expected", "read_sidecar"]
@@ -159,9 +160,11 @@ class Checks:
     Args:
         algorithm: By which every content is hashed, one of `checksums.ALGORITHMS`; None for none.
         sidecar: Digests by the end of an item's URL; None for none.
+        decodes: Whether content codings are removed: what a head tells is of the octets before that (RFC 9530).
     """
 
-    def __init__(self, algorithm: str | None = None, sidecar: Sidecar | None = None) -> None:
+    def __init__(self, algorithm: str | None = None, sidecar: Sidecar | None = None, *, decodes: bool = False) -> None:
+        self._decodes = decodes
         self._algorithm = algorithm
         self._sidecar = sidecar
         self._asks_all = algorithm is not None or sidecar is not None
@@ -172,7 +175,7 @@ class Checks:
         Args:
             url: Of the item.
             extras: What the manifest says of it; None for nothing.
-            response: Its head is here; nothing of its content is decoded.
+            response: Its head is here.
         """
         # Hot path: most items end here.
         if not self._asks_all and extras is None and not response.has_field_like(_TELLS_DIGEST):
@@ -182,7 +185,8 @@ class Checks:
             found = self._sidecar.of(url)
             expected = () if found is None else (found,)
         kept = self._algorithm or (_strongest(expected)[0] if expected else None)
-        if not expected and response.status in (200, 206) and response.has_field_like(_TELLS_DIGEST):
+        is_other = self._decodes and is_coded(response.headers)
+        if not (expected or is_other) and response.status in (200, 206) and response.has_field_like(_TELLS_DIGEST):
             told = head_digests(response.raw_headers, response.status)
             expected = (_strongest(told),) if told else ()
         return Check(expected, kept) if expected or kept else None

@@ -21,6 +21,8 @@ class Network:
 
     Attributes:
         proxy: URL of the proxy that all requests go through; None for none.
+        no_proxy: Hosts with what is below them, addresses and ranges, with commas, that are gone to directly, in place
+            of those of *environment*. None for those, and for none with *proxy*.
         environment: Variables that are obeyed as the client's ``trust_env`` does: those of proxies, and ``NETRC`` or
             ``HOME`` for the netrc file. Default empty: none is.
         max_redirects: Redirections that are followed. Default 10.
@@ -41,6 +43,7 @@ class Network:
     """
 
     proxy: str | None = None
+    no_proxy: str | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     max_redirects: int = 10
     family: Literal[4, 6] | None = None
@@ -63,6 +66,16 @@ class Network:
             raise SettingsError("pin and cert exclude each other")
         if self.low_speed is not None and not min(self.low_speed) > 0:
             raise SettingsError(f"low_speed is {self.low_speed}; expected octets a second and seconds above 0")
+
+    @property
+    def way(self) -> tuple[str | None, Mapping[str, str]]:
+        """The proxy that all requests go through, None for none, and the variables that are obeyed."""
+        if self.no_proxy is None or not (self.proxy or self.environment):
+            return self.proxy, self.environment
+        variables = {**self.environment, "no_proxy": self.no_proxy}
+        if self.proxy is not None:
+            variables |= {"http_proxy": self.proxy, "https_proxy": self.proxy}
+        return None, variables
 
     @property
     def is_tcp_only(self) -> bool:

@@ -104,7 +104,7 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
     Args:
         headers: Fields of a 200 or 206; names are looked up as ``ETag``, so give a case-insensitive mapping.
     """
-    if _is_coded(headers) or headers.get("Accept-Ranges", "").strip().lower() == "none":
+    if is_coded(headers) or headers.get("Accept-Ranges", "").strip().lower() == "none":
         return None
     etag = headers.get("ETag")
     if etag is not None:
@@ -183,7 +183,7 @@ def _decide_partial(point: ResumePoint, headers: Mapping[str, str]) -> Decision:
     length = _length(headers)
     if length is not None and length != given.end - given.start + 1:
         return Decision(Step.REFUSE, f"206 of {length} octets for a range of {given.end - given.start + 1}")
-    if _is_coded(headers):
+    if is_coded(headers):
         return Decision(Step.REFUSE, "206 of a coded body")
     changed = _validator_change(point, headers)
     return Decision(Step.REFUSE, changed) if changed else Decision(Step.APPEND, "", total)
@@ -221,7 +221,7 @@ def _why_whole(point: ResumePoint, headers: Mapping[str, str]) -> str:
     return _validator_change(point, headers) or "the server sent the whole instead of the rest"
 
 
-def _is_coded(headers: Mapping[str, str]) -> bool:
+def is_coded(headers: Mapping[str, str]) -> bool:
     """Whether a content coding other than identity is applied."""
     return headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
 

@@ -128,6 +128,7 @@ class Run:
         self._given_up = 0  # items that failed, recorded or not yet
         self._read = 0
         self._started_at = 0.0
+        self._is_paused = False
         self._stopped_by: str | None = None
         self._local_failure: str | None = None
         self._fault: BaseException | None = None  # what ended the run and should not happen
@@ -161,6 +162,7 @@ class Run:
             self._checks,
             self._manners,
             bandwidth=None if settings.limits.bandwidth is None else Bandwidth(settings.limits.bandwidth),
+            decodes=settings.decode,
             keeps_validators=self._keeps_validators,
             name_file=file_namer(template) if template.needs_head else None,
         )
@@ -175,6 +177,16 @@ class Run:
         if self._stopped_by is None:
             self._stopped_by = reason
             self._end_early()
+
+    def pause(self) -> None:
+        """Start nothing more until ``resume``; what is in flight goes on. Nothing happens when it is paused already."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        if self._is_paused:
+            self._is_paused = False
+            self._pump()
 
     def snapshot(self) -> Snapshot:
         """Where the run stands now."""
@@ -204,7 +216,7 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
         sidecar = None if settings.checksums is None else read_sidecar(settings.checksums)
-        self._checks = Checks(settings.checksum, sidecar)
+        self._checks = Checks(settings.checksum, sidecar, decodes=settings.decode)
         async with open_session(settings, self._manners) as session, self._open_source(session) as source:
             folder = Folder(settings.output)
             try:
@@ -364,7 +376,7 @@ class Run:
             for given, failure in given_up:
                 if given.extras is None or not self._has_other_host(given, now):
                     self._record_failure(given, failure, 0.0)
-        while self._recorder.has_room and (item := scheduler.next(now)) is not None:
+        while self._recorder.has_room and not self._is_paused and (item := scheduler.next(now)) is not None:
             slot = self._loop.create_task(self._work(item))
             self._slots.add(slot)
             slot.add_done_callback(self._slot_ended)
@@ -420,7 +432,7 @@ class Run:
                 self._fetched(item, fetched, started, now)
             if not recorder.has_room:
                 await recorder.wait_for_room()
-            if self._is_ending:
+            if self._is_ending or self._is_paused:
                 return
             now = loop.time()
             item = scheduler.next(now)

@@ -59,7 +59,8 @@ async def open_session(settings: RunSettings, manners: Manners | None = None) ->
 
 def _session(settings: RunSettings, manners: Manners, jar: CookieJar, connector: BaseConnector) -> ClientSession:
     network = settings.network
-    headers = [("Accept-Encoding", "identity"), *settings.headers]
+    proxy, variables = network.way
+    headers = [*(() if settings.decode else (("Accept-Encoding", "identity"),)), *settings.headers]
     if settings.user_agent is not None:
         headers.append(("User-Agent", settings.user_agent))
     try:
@@ -67,11 +68,12 @@ def _session(settings: RunSettings, manners: Manners, jar: CookieJar, connector:
             connector=connector,
             headers=headers,
             cookie_jar=jar,
-            auto_decompress=False,
+            auto_decompress=settings.decode,
             max_body_bytes=settings.max_bytes,
+            max_decoded_bytes=settings.max_bytes if settings.decode else None,
             auth=network.auth,
-            proxy=network.proxy,
-            trust_env=network.environment,
+            proxy=proxy,
+            trust_env=variables,
             max_redirects=network.max_redirects,
             before_redirect=manners.before_redirect,
             trace_configs=manners.traces(),

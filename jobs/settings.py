@@ -57,6 +57,9 @@ class RunSettings:
         checksum: Algorithm by which every content is hashed and its digest kept in the ledger, one of
             ``checksums.ALGORITHMS``; None, the default, is none.
         checksums: File of digests that contents must have, as sha256sum writes them; None for none.
+        decode: Ask for content with the codings that the client knows, and store it without them; such a content is not
+            resumed, and digests that its response tells are of the coded octets and not looked at. Default False: the
+            octets are asked for and stored as they are.
         durability: What an item that is done survives: a kill of the ``process``, or a loss of ``power``, for which
             file, folder and ledger are synced before it counts. Default ``process``.
         network: What is out of the ordinary on the way to the hosts; by default nothing.
@@ -92,6 +95,7 @@ class RunSettings:
     keep_validators: bool = False
     checksum: str | None = None
     checksums: Path | None = None
+    decode: bool = False
     durability: Durability = "process"
     network: Network = field(default_factory=Network)
     limits: Limits = field(default_factory=Limits)

@@ -29,7 +29,7 @@ from .exceptions import SettingsError
 from .naming import bounded, digits_for, host_folder, path_parts, safe_component, safe_path
 from .targets import Target, parse_target, without_userinfo
 
-__all__ = ["DEFAULT", "Naming", "Template", "derive_by"]
+__all__ = ["ASKED", "DEFAULT", "Naming", "Template", "derive_by"]
 
 DEFAULT: Final = "{host}/{path}"
 _MAX_DIGITS: Final = 32
@@ -270,12 +270,18 @@ class Naming(Protocol):
     def path_named(self, target: Target, name: str) -> str: ...
 
 
+ASKED: Final = "asked:"
+"""What stands in the ledger in the place of a template where nothing was kept; see ``spider``."""
+
+
 @lru_cache(maxsize=8)
 def derive_by(template: str) -> Callable[[str], str]:
     """Return what gives a URL its path under *template*, the text of one that was understood once.
 
     Of a template that does not follow the URL alone every path is kept in the ledger, and this is never asked.
     """
+    if template == ASKED:
+        return lambda url: url
     if template.startswith(("http://", "https://")):
         from .mirror.template import UrlTemplate  # of a mirror, which stands above this module
 

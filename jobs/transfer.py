@@ -33,11 +33,11 @@ from .httpdates import parse_http_date
 from .items import Item
 from .manners import Manners
 from .mirrors import fields_for
-from .resume import Decision, ResumePoint, Step, resume_decision, resume_fields, validator_of
+from .resume import Decision, ResumePoint, Step, is_coded, resume_decision, resume_fields, validator_of
 from .sinks import BAD_SUFFIX, Folder
 from .targets import without_userinfo
 
-__all__ = ["SMALL_BODY_BYTES", "AttemptFailedError", "Attempts", "Fetched", "Transfer"]
+__all__ = ["SMALL_BODY_BYTES", "AttemptFailedError", "Attempts", "Fetched", "Transfer", "status_failure"]
 
 SMALL_BODY_BYTES: Final = 65_536
 """Octets up to which a body of known length is read into memory: at 64 attempts under way 4 MiB in all."""
@@ -63,6 +63,18 @@ class AttemptFailedError(Exception):
         self.is_final = is_final
         self.wait: float | None = None
         super().__init__(failure.message)
+
+
+def status_failure(response: ClientResponse, of: str = "", *, of_sink: bool = False) -> Failure:
+    """The failure that the status of *response* is; *of* stands before it."""
+    retry_after = response.headers.get("Retry-After")
+    return Failure(
+        classify_status(response.status) or FailureClass.PROTOCOL,
+        f"{of}status {response.status} {response.reason}".rstrip(),
+        response.status,
+        None if retry_after is None else parse_retry_after(retry_after, time.time()),
+        of_sink=of_sink,
+    )
 
 
 @dataclass(slots=True)
@@ -109,7 +121,7 @@ class Transfer:
     """Makes attempts for a run.
 
     Args:
-        session: Asks for identity and decodes nothing.
+        session: Asks for identity and decodes nothing, unless *decodes*.
         folder: Where ``.part`` files are; used in the loop's thread alone.
         note_partial: Has the ledger remember an item's ``resume``, None too; returns when it does.
         timeout: Seconds for one attempt; None is no bound.
@@ -117,6 +129,7 @@ class Transfer:
         name_file: Says where the file of an item goes when its response is here; None when that is known before.
         keeps_validators: Whether ETag and Last-Modified are handed on, for the ledger.
         bandwidth: Says how quickly content is taken; None for as quickly as it comes.
+        decodes: Whether *session* removes content codings: the length that is told is then not that of the file.
         manners: Asked before a request that an attempt makes beyond its first, and for the bounds of a host that has
             not answered yet; None for nobody in particular.
 
@@ -136,6 +149,7 @@ class Transfer:
         *,
         bandwidth: Bandwidth | None = None,
         keeps_validators: bool = False,
+        decodes: bool = False,
         name_file: Callable[[Item, ClientResponse], str | None] | None = None,
     ) -> None:
         if manners is None:
@@ -151,6 +165,7 @@ class Transfer:
         self.conditions: dict[Item, dict[str, str]] = {}
         self._manners = manners
         self._bandwidth = bandwidth
+        self._decodes = decodes
         # Hot path: one coroutine between a slot and the client.
         self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
         if bandwidth is not None:
@@ -262,13 +277,9 @@ class Transfer:
             return decision
         if point is not None and status in (206, 412, 416):
             return decision
-        message = f"status {status} {response.reason}".rstrip()
         if 200 <= status <= 299:
             raise AttemptFailedError(Failure(FailureClass.PROTOCOL, decision.reason, status))
-        retry_after = response.headers.get("Retry-After")
-        seconds = None if retry_after is None else parse_retry_after(retry_after, time.time())
-        failure_class = classify_status(status) or FailureClass.PROTOCOL
-        raise AttemptFailedError(Failure(failure_class, message, status, seconds))
+        raise AttemptFailedError(status_failure(response))
 
     async def _take_as_it_is(self, item: Item, response: ClientResponse, point: ResumePoint) -> Fetched:
         """All octets are in the ``.part`` file."""
@@ -305,7 +316,7 @@ class Transfer:
         raise AttemptFailedError(Failure(FailureClass.CHECKSUM, problem, status))
 
     async def _take_whole(self, item: Item, response: ClientResponse, check: Check | None) -> Fetched:
-        length = response.content_length
+        length = None if self._decodes and is_coded(response.headers) else response.content_length
         _check_size(item, length, response.status)
         if response.is_complete or (length is not None and length <= SMALL_BODY_BYTES):
             _start_over(item)

@@ -37,6 +37,7 @@ from fetchd.jobs.manifests.formats import format_of, manifest_lines
 from tests.support.certs import server_context, write_authority
 from tests.support.named_tests import is_test
 from tests.support.raw_server import RawConnection, Request, raw_server, reply_with, response
+from tests.support.reference import PLACE, reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -260,6 +261,11 @@ def test_every_option_of_the_command_stands_on_its_page(command: str) -> None:
     if command == "run":
         rows = "\n".join(re.findall(r"^\| (`-.*?) \|", section.partition("## fetchd get")[0], re.MULTILINE))
         assert set(re.findall(r"--[a-z][a-z-]+", rows)) == there
+
+
+def test_the_reference_is_that_of_the_options() -> None:
+    """After a change of the declarations: python -m tests.support.reference."""
+    assert PLACE.read_text() == reference()
 
 
 def test_every_format_of_manifests_has_an_example_that_is_read() -> None:

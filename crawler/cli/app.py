@@ -16,7 +16,7 @@ import typer
 from . import declarations as given
 from . import mirror_declarations as sending
 from .exit_codes import ExitCode
-from .groups import of_mirror, of_network, of_quiet, of_run, of_voice, raw_of, takes
+from .groups import of_config, of_mirror, of_network, of_quiet, of_run, of_voice, raw_of, takes
 from .plain import PlainCommand, PlainGroup
 
 __all__ = ["app", "main"]
@@ -47,7 +47,7 @@ Exit codes:
 app = typer.Typer(
     cls=PlainGroup,
     rich_markup_mode=None,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings=dict(_CONTEXT),
     epilog=_EPILOG,
@@ -99,11 +99,11 @@ def run(**options: Any) -> int:
     return run_manifest(raw_of(RawRun, options))
 
 
-_command(run, of_run, of_network, of_voice)
+_command(run, of_run, of_network, of_voice, of_config)
 
 
 # What a run over what failed has from its folder.
-_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing", "format", "expand")
+_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing", "format", "expand", "spider")
 
 
 def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -> int:
@@ -121,11 +121,11 @@ def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -
     return retry_folder(raw_of(RawRun, {"manifest": "-", "output": folder, **options}), tuple(classes or ()))
 
 
-_command(retry, of_run, of_network, of_voice, but=_NOT_OF_RETRY)
+_command(retry, of_run, of_network, of_voice, of_config, but=_NOT_OF_RETRY)
 
 
 # A mirror has no files that could have names, or be there already; its folder has another default.
-_NOT_OF_MIRROR: Final = ("output", "name", "existing")
+_NOT_OF_MIRROR: Final = ("output", "name", "existing", "spider", "on_done", "decode")
 
 
 def mirror(output: sending.Output = None, **options: Any) -> int:
@@ -144,7 +144,7 @@ def mirror(output: sending.Output = None, **options: Any) -> int:
     return mirror_manifest(raw_of(RawMirror, {"output": output, **options}))
 
 
-_command(mirror, of_mirror, of_run, of_network, of_voice, but=_NOT_OF_MIRROR)
+_command(mirror, of_mirror, of_run, of_network, of_voice, of_config, but=_NOT_OF_MIRROR)
 
 
 def get(
@@ -170,7 +170,7 @@ def get(
     return get_urls(raw_of(RawGet, {**own, **options}))
 
 
-_command(get, of_network, of_quiet)
+_command(get, of_network, of_quiet, of_config)
 
 
 @app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from .config import read_config
+
 Manifest = Annotated[
     str,
     typer.Argument(
@@ -114,6 +116,28 @@ Format = Annotated[
         " (name; default by content and name).",
     ),
 ]
+Spider = Annotated[
+    bool,
+    typer.Option("--spider", help="Only ask whether it is there, by HEAD; keep nothing (flag; default off)."),
+]
+Decode = Annotated[
+    bool,
+    typer.Option("--decode", help="Ask for compressed content and store it decoded (flag; default off)."),
+]
+OnDone = Annotated[
+    str | None,
+    typer.Option(
+        "--on-done",
+        metavar="COMMAND",
+        help="Run this for each file that is done; {path}, {url}, {size} stand for its own (command; default none).",
+    ),
+]
+LogFile = Annotated[
+    str | None,
+    typer.Option(
+        "--log-file", metavar="FILE", help="Append what happens to this file, with the time (file; default none)."
+    ),
+]
 Expand = Annotated[
     bool,
     typer.Option("--expand", help="Let [001-100] and {a,b} in a URL stand for many URLs (flag; default off)."),
@@ -204,6 +228,16 @@ Insecure = Annotated[
     bool, typer.Option("--insecure", help="Accept any certificate: anybody may answer (flag; default off).")
 ]
 
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        callback=read_config,
+        help="Take options from this file, TOML; /dev/null has none (file; default fetchd.toml, if it is here).",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Write events to standard output, a line of JSON each (flag; default off).")
 ]

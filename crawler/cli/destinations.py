@@ -58,6 +58,7 @@ class FileDestination:
         url: What to fetch.
         path: In a folder that exists.
         timeout: Seconds for one attempt; None is no bound.
+        decodes: Whether *session* removes content codings.
 
     Raises:
         JobError: The folder cannot be used.
@@ -65,10 +66,13 @@ class FileDestination:
 
     can_go_on = True
 
-    def __init__(self, session: ClientSession, url: str, path: Path, timeout: float | None) -> None:
+    def __init__(
+        self, session: ClientSession, url: str, path: Path, timeout: float | None, *, decodes: bool = False
+    ) -> None:
         self._folder = Folder(path.parent)
         self._item = Item(url, 0, path=path.name)
-        self._transfer = Transfer(session, self._folder, _remember_nothing, timeout, Checks())
+        checks = Checks(decodes=decodes)
+        self._transfer = Transfer(session, self._folder, _remember_nothing, timeout, checks, decodes=decodes)
         self._is_published = False
 
     async def attempt(self) -> None:
@@ -150,7 +154,8 @@ class StreamDestination:
             if decision.step is not (Step.RESTART if point is None else Step.APPEND):
                 raise AttemptFailedError(self._refusal(response, decision.reason))
             if point is None:
-                self._validator, self._total = validator_of(response.headers), decision.total
+                # Of a content that is decoded on the way neither holds: it has no validator, and another length.
+                self._validator, self._total = validator_of(response.headers), response.content.length
             await self._pour(response)
         if self._total is not None and self._written != self._total:
             message = f"incomplete content: {self._written} of {self._total} octets came"

@@ -120,7 +120,7 @@ class _Getting:
             destination: Destination = StreamDestination(session, url, fd, timeout, name=name)
         else:
             assert path is not None, "what has no descriptor has a path"
-            destination = FileDestination(session, url, path.resolve(), timeout)
+            destination = FileDestination(session, url, path.resolve(), timeout, decodes=self._order.network.decode)
         self._destination = destination
         try:
             yield destination

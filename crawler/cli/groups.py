@@ -15,7 +15,7 @@ from . import declarations as given
 from . import mirror_declarations as sending
 from . import network_declarations as way
 
-__all__ = ["of_mirror", "of_network", "of_quiet", "of_run", "of_voice", "raw_of", "takes"]
+__all__ = ["of_config", "of_mirror", "of_network", "of_quiet", "of_run", "of_voice", "raw_of", "takes"]
 
 T = TypeVar("T")
 Command = Callable[..., int]
@@ -35,6 +35,8 @@ def of_run(
     on_collision: given.OnCollision = None,
     existing: given.Existing = None,
     report: given.RunReport = None,
+    on_done: given.OnDone = None,
+    spider: given.Spider = False,
     format: given.Format = None,
     expand: given.Expand = False,
     checksum: given.Checksum = None,
@@ -54,6 +56,7 @@ def of_network(
     low_speed: way.LowSpeed = None,
     retries: given.Retries = None,
     max_bytes: given.MaxBytes = None,
+    decode: given.Decode = False,
     max_redirects: way.MaxRedirects = None,
     header: given.Header = None,
     user_agent: given.UserAgent = None,
@@ -62,6 +65,7 @@ def of_network(
     cookies: way.Cookies = None,
     save_cookies: way.SaveCookies = None,
     proxy: way.Proxy = None,
+    no_proxy: way.NoProxy = None,
     unix_socket: given.UnixSocket = None,
     ipv4: way.IPv4 = False,
     ipv6: way.IPv6 = False,
@@ -100,7 +104,12 @@ def of_mirror(
     """Of where a mirror sends what it gets."""
 
 
+def of_config(config: given.Config = None) -> None:
+    """Where further options stand."""
+
+
 def of_voice(
+    log_file: given.LogFile = None,
     json: given.Json = False,
     no_progress: given.NoProgress = False,
     quiet: given.Quiet = False,

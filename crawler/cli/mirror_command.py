@@ -30,7 +30,7 @@ def mirror_manifest(raw: RawMirror) -> int:
         return ExitCode.USAGE
     if order.is_dry:
         return _tell_plan(order.settings)
-    is_told = order.run.json
+    is_told = order.run.tells_all
     return conduct(order.run, lambda on_event: MirrorJob(order.settings, on_event, tell_all=is_told), "mirror")
 
 

@@ -10,6 +10,14 @@ Proxy = Annotated[
     str | None,
     typer.Option("--proxy", metavar="URL", help="Send all through this proxy (url; default of the environment)."),
 ]
+NoProxy = Annotated[
+    str | None,
+    typer.Option(
+        "--no-proxy",
+        metavar="LIST",
+        help="Go directly to these hosts, addresses and ranges, with commas (list; default NO_PROXY, but for --proxy).",
+    ),
+]
 MaxRedirects = Annotated[
     str | None,
     typer.Option("--max-redirects", metavar="N", help="Follow at most so many (redirections; default 10)."),

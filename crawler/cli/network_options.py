@@ -31,6 +31,7 @@ class RawWay:
     """Options that ``run`` and ``get`` share, as typed; None, empty and False mean that they were not given."""
 
     proxy: str | None = None
+    no_proxy: str | None = None
     max_redirects: str | None = None
     ipv4: bool = False
     ipv6: bool = False
@@ -66,6 +67,7 @@ def network_of(raw: RawWay, read_text: ReadText, environment: Mapping[str, str])
     given: dict[str, Any] = {"family": 4 if raw.ipv4 else 6 if raw.ipv6 else None}
     parsers: dict[str, Callable[[str], object]] = {
         "proxy": _proxy,
+        "no_proxy": str.strip,
         "max_redirects": lambda text: parse_count(text, 0),
         "interface": _named,
         "cert": _path,

@@ -8,6 +8,7 @@ Every problem is a SettingsError with one sentence: which option, what was seen,
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -24,7 +25,8 @@ from fetchd.jobs.report import format_of
 from fetchd.jobs.settings import Durability, Existing, OnCollision, RunSettings
 from fetchd.jobs.targets import parse_target, without_userinfo
 
-from .limit_options import PROFILES, RawLimits, limits_of
+from .config import FOUND
+from .limit_options import PROFILES, Profile, RawLimits, limits_of
 from .network_options import RawWay, network_of
 from .values import parse_algorithm, parse_count, parse_field, parse_fields, parse_seconds, parse_size
 
@@ -35,6 +37,8 @@ ReadText = Callable[[str], str]
 
 _NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 STANDARD_OUTPUT: Final = "-"
+SPIDER_OUTPUT: Final = "spider"
+"""Folder of the ledger of a run that only asks, unless --output names another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +50,14 @@ class RawNetwork:
     idle_timeout: str | None = None
     retries: str | None = None
     max_bytes: str | None = None
+    decode: bool = False
     header: tuple[str, ...] = ()
     user_agent: str | None = None
     unix_socket: str | None = None
     cacert: str | None = None
     insecure: bool = False
     way: RawWay = field(default_factory=RawWay)
+    config: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,8 @@ class RawRun(RawNetwork):
     on_collision: str | None = None
     existing: str | None = None
     report: str | None = None
+    on_done: str | None = None
+    spider: bool = False
     format: str | None = None
     expand: bool = False
     profile: str | None = None
@@ -73,6 +81,7 @@ class RawRun(RawNetwork):
     checksums: str | None = None
     durability: str | None = None
     limits: RawLimits = field(default_factory=RawLimits)
+    log_file: str | None = None
     json: bool = False
     no_progress: bool = False
     quiet: bool = False
@@ -109,7 +118,10 @@ class RunOrder(NamedTuple):
         json: Whether events go to standard output.
         progress: Whether progress is shown.
         report: File that the report goes to when the run has ended; None for none.
-        note: What is to be said before it begins; empty for nothing.
+        notes: What is to be said before it begins.
+        on_done: Command that is run for each file that is done, with its arguments; empty for none.
+        log_file: File that what happens is appended to; None for none.
+        is_spider: Whether items are asked for only.
     """
 
     settings: RunSettings
@@ -117,7 +129,15 @@ class RunOrder(NamedTuple):
     json: bool = False
     progress: bool = True
     report: Path | None = None
-    note: str = ""
+    notes: tuple[str, ...] = ()
+    on_done: tuple[str, ...] = ()
+    log_file: Path | None = None
+    is_spider: bool = False
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether somebody wants to hear of items that went well."""
+        return self.json or bool(self.on_done) or (self.log_file is not None and self.voice is Voice.VERBOSE)
 
 
 class GetOrder(NamedTuple):
@@ -160,6 +180,7 @@ class _Given(TypedDict, total=False):
     first_contact: float
     retries: int
     max_bytes: int
+    decode: bool
     headers: tuple[tuple[str, str], ...]
     user_agent: str
     unix_socket: Path
@@ -180,8 +201,10 @@ def run_order(raw: RawRun, read_text: ReadText, environment: Mapping[str, str] =
         SettingsError: An option that cannot be used, or two that exclude each other.
     """
     given = _network(raw, read_text, environment)
-    if raw.output is not None:
-        given["output"] = _path("--output", raw.output)
+    if raw.spider:
+        _check_spider(raw)
+    if raw.output is not None or raw.spider:
+        given["output"] = _path("--output", SPIDER_OUTPUT if raw.output is None else raw.output)
     if raw.concurrency is not None:
         given["concurrency"] = _parsed("--concurrency", raw.concurrency, lambda text: parse_count(text, 1))
     if raw.per_host is not None:
@@ -220,7 +243,10 @@ def run_order(raw: RawRun, read_text: ReadText, environment: Mapping[str, str] =
         json=raw.json,
         progress=not (raw.no_progress or raw.quiet),
         report=None if raw.report is None else _path("--report", raw.report),
-        note=profile.note,
+        notes=_notes(raw, profile),
+        on_done=() if raw.on_done is None else _words("--on-done", raw.on_done),
+        log_file=None if raw.log_file is None else _path("--log-file", raw.log_file),
+        is_spider=raw.spider,
     )
 
 
@@ -266,6 +292,7 @@ def _network(raw: RawNetwork, read_text: ReadText, environment: Mapping[str, str
         given["first_contact"] = longest
     if raw.retries is not None:
         given["retries"] = _parsed("--retries", raw.retries, lambda text: parse_count(text, 0))
+    given["decode"] = raw.decode
     if raw.max_bytes is not None:
         given["max_bytes"] = _parsed("--max-bytes", raw.max_bytes, parse_size)
     if raw.unix_socket is not None:
@@ -339,6 +366,36 @@ def _durability(text: str) -> Durability:
     choices: tuple[Durability, ...] = get_args(Durability)
     _one_of("--durability", text, choices)
     return choices[choices.index(text)]
+
+
+def _check_spider(raw: RawRun) -> None:
+    files = {
+        "--name": raw.name,
+        "--checksum": raw.checksum,
+        "--checksums": raw.checksums,
+        "--on-done": raw.on_done,
+        "--decode": raw.decode or None,
+    }
+    given = [option for option, value in files.items() if value is not None]
+    if given or raw.existing not in (None, "keep", "replace"):
+        raise SettingsError(f"{(given or ['--existing'])[0]} is of files, and --spider keeps none")
+
+
+def _words(option: str, text: str) -> tuple[str, ...]:
+    """The words of a command, as a shell divides them; no shell is asked."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as exc:
+        raise SettingsError(f"{option} is {text!r}; {str(exc).lower()}") from exc
+    if not words:
+        raise SettingsError(f"{option} is empty; expected a command")
+    return words
+
+
+def _notes(raw: RawRun, profile: Profile) -> tuple[str, ...]:
+    """What the user may not know of: options that nobody typed, and what a profile does not do."""
+    found = f"options are taken from {FOUND}" if raw.config == FOUND else ""
+    return tuple(note for note in (found, profile.note) if note)
 
 
 def _voice(raw: RawRun) -> Voice:

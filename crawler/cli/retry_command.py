@@ -9,6 +9,7 @@ from pathlib import Path
 from fetchd.jobs.exceptions import LedgerError, SettingsError
 from fetchd.jobs.failures import FailureClass
 from fetchd.jobs.ledger import LedgerReader
+from fetchd.jobs.templates import ASKED
 
 from ..words import printable
 from .exit_codes import ExitCode
@@ -31,7 +32,8 @@ def retry_folder(raw: RawRun, classes: tuple[str, ...]) -> int:
         with LedgerReader.open_readonly(Path(raw.output or "")) as reader:
             failures = reader.failure_counts()
             template = reader.template
-        order = run_order(replace(raw, name=template), read_text, os.environ)
+        raw = replace(raw, spider=True) if template == ASKED else replace(raw, name=template)
+        order = run_order(raw, read_text, os.environ)
     except LedgerError as exc:
         say(f"{exc}; expected the output folder of a run")
         return ExitCode.USAGE

@@ -20,13 +20,16 @@ from fetchd.jobs.events import Event, ItemFinished, Progress, RunFinished, RunSt
 from fetchd.jobs.exceptions import JobError, LedgerError, LocalFailureError, ManifestError, SettingsError
 from fetchd.jobs.items import Result
 from fetchd.jobs.run import OnEvent, Run
+from fetchd.jobs.targets import without_userinfo
 
 from ..progress import Display, choose_display
-from ..words import failure_line, next_step, summary_lines
+from ..words import failure_line, next_step, number, summary_lines
 from .descriptors import allow_descriptors
 from .event_loop import new_event_loop
 from .exit_codes import ExitCode, exit_code
 from .json_lines import JsonLines
+from .log_file import LogFile
+from .on_done import OnDone
 from .options import RawRun, RunOrder, Voice, run_order
 from .report_command import tell_report
 from .signals import TwoSignals
@@ -49,7 +52,12 @@ def run_manifest(raw: RawRun) -> int:
 
 def run_ordered(order: RunOrder) -> int:
     """Do a run whose options were understood; return the exit code."""
-    return conduct(order, lambda on_event: Run(order.settings, on_event, tell_all=order.json))
+    kind: type[Run] = Run
+    if order.is_spider:
+        from fetchd.jobs.spider import SpiderRun
+
+        kind = SpiderRun
+    return conduct(order, lambda on_event: kind(order.settings, on_event, tell_all=order.tells_all))
 
 
 def conduct(order: RunOrder, make_run: Callable[[OnEvent], Run], command: str = "run") -> int:
@@ -60,9 +68,13 @@ def conduct(order: RunOrder, make_run: Callable[[OnEvent], Run], command: str = 
         make_run: Gives the run, called in its loop.
         command: How it was asked for, for what is said.
     """
-    reporter = Reporter(order, command)
-    if order.note and order.voice is not Voice.QUIET:
-        say(order.note)
+    try:
+        reporter = Reporter(order, command)
+    except LocalFailureError as exc:
+        say(str(exc))
+        return ExitCode.LOCAL_FAILURE
+    for note in order.notes if order.voice is not Voice.QUIET else ():
+        say(note)
     try:
         # What was imported lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
@@ -71,14 +83,15 @@ def conduct(order: RunOrder, make_run: Callable[[OnEvent], Run], command: str = 
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             summary, signal_number = runner.run(_execute(make_run, reporter))
     except JobError as exc:
-        reporter.close()
-        say(_with_advice(exc))
+        reporter.failed(_with_advice(exc))
         return code_of_error(exc, reporter.has_started)
     except BaseException:
         reporter.close()
         raise
     reporter.conclude(summary, is_stopped=signal_number is not None)
     code = exit_code(summary, signal_number)
+    if code == ExitCode.DONE and reporter.on_done is not None and reporter.on_done.failed:
+        code = ExitCode.SOME_FAILED
     if order.report is not None:
         told = tell_report(str(order.settings.output), format=None, output=str(order.report), redact=False)
         return code if told == ExitCode.DONE else told
@@ -92,8 +105,11 @@ async def _execute(make_run: Callable[[OnEvent], Run], reporter: Reporter) -> tu
         reporter.stopping()
         run.stop("signal")
 
+    reporter.begin(run)
     with TwoSignals(stop) as signals:
         summary = await run.execute()
+        if reporter.on_done is not None:
+            await reporter.on_done.finish(is_stopped=summary.stopped_by is not None)
     return summary, signals.number
 
 
@@ -117,17 +133,28 @@ def _with_advice(exc: JobError) -> str:
     return str(exc)
 
 
+def _is_of_success(event: Event) -> bool:
+    return isinstance(event, ItemFinished) and event.outcome.result in (Result.DONE, Result.SKIPPED)
+
+
 class Reporter:
     """Hears the events of a run and tells of them: progress, failures if wanted, JSON lines, the summary.
 
     Attributes:
         has_started: Whether the run has begun, the ledger being ours.
+        on_done: Runs a command for each file; None for none.
+
+    Raises:
+        LocalFailureError: The log cannot be opened.
     """
 
     def __init__(self, order: RunOrder, command: str = "run") -> None:
         self.has_started = False
+        self.on_done: OnDone | None = None
         self._order = order
+        self._log = None if order.log_file is None else LogFile(order.log_file, say)
         self._lines = JsonLines() if order.json else None
+        self._command = command
         self._examples: dict[str, str] = {}
         settings = order.settings
         # Events and a live display on one terminal would write over each other.
@@ -139,13 +166,32 @@ class Reporter:
             wanted=order.progress and not is_shared,
         )
 
+    def begin(self, run: Run) -> None:
+        """*run* is about to begin, in this loop."""
+        order = self._order
+        if self._log is not None:
+            self._log.write(f"fetchd {self._command} {without_userinfo(order.settings.manifest)} begins")
+        if order.on_done:
+            self.on_done = OnDone(
+                order.on_done,
+                order.settings.output,
+                pause=run.pause,
+                resume=run.resume,
+                say=self._display.message,
+                limit=len(os.sched_getaffinity(0)),
+            )
+
     def on_event(self, event: Event) -> None:
         """Take in one event. Called between two requests, so it only counts what is not to be told at once."""
         if self._lines is not None:
             self._lines.write(event)
+        if self._log is not None and not (_is_of_success(event) and self._order.voice is not Voice.VERBOSE):
+            self._log.on_event(event)
         if isinstance(event, ItemFinished):
             if event.outcome.result in _FAILURES:
                 self._failed(event)
+            elif self.on_done is not None and event.outcome.result is Result.DONE:
+                self.on_done.done(event.outcome)
         elif isinstance(event, Progress):
             self._display.update(event.snapshot, time.monotonic())
         elif isinstance(event, RunStarted):
@@ -175,6 +221,8 @@ class Reporter:
         if summary.read:
             for line in summary_lines(summary, self._examples):
                 self._say(line)
+        if self.on_done is not None and (self.on_done.failed or self.on_done.left):
+            self._say(f"--on-done: {number(self.on_done.failed)} failed, {number(self.on_done.left)} were not run")
         settings = self._order.settings
         advice = next_step(summary, settings.manifest, str(settings.output), is_stopped=is_stopped)
         if summary.local_failure is not None or not summary.read:
@@ -182,9 +230,18 @@ class Reporter:
         elif advice:
             self._say(advice)
 
+    def failed(self, text: str) -> None:
+        """Say what has ended the run before its time."""
+        if self._log is not None:
+            self._log.write(text)
+        self.close()
+        say(text)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._display.close()
+        if self._log is not None:
+            self._log.close()
 
     def _say(self, text: str) -> None:
         if self._order.voice is not Voice.QUIET:

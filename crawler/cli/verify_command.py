@@ -17,7 +17,7 @@ from fetchd.jobs.exceptions import LedgerError, LocalFailureError, SettingsError
 from fetchd.jobs.ledger import Ledger, LedgerReader, State
 from fetchd.jobs.ledger_recovery import recover
 from fetchd.jobs.sinks import Folder
-from fetchd.jobs.templates import derive_by
+from fetchd.jobs.templates import ASKED, derive_by
 from fetchd.jobs.verifying import Compared, Verified, verify
 
 from ..words import number, printable, reasons
@@ -81,6 +81,8 @@ def _ledger(folder: Path, *, is_ours: bool) -> Iterator[LedgerReader]:
     with LedgerReader.open_readonly(folder) as reader:
         if reader.template.startswith(("http://", "https://")):
             raise SettingsError(f"{folder} is the ledger of a mirror; expected the output folder of a run, with files")
+        if reader.template == ASKED:
+            raise SettingsError(f"{folder} is of a run with --spider, which keeps no files; there is nothing to verify")
         if not is_ours:
             yield reader
             return

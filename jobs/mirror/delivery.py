@@ -18,7 +18,7 @@ from ..bandwidth import Bandwidth
 from ..checks import Checks
 from ..checksums import Digest, head_digests
 from ..failures import Failure, FailureClass, classify
-from ..transfer import AttemptFailedError
+from ..transfer import AttemptFailedError, status_failure
 from .again import Again
 from .copies import Copies, Copy
 from .digests import digests_of, field_of, is_same
@@ -27,7 +27,7 @@ from .passage import Meter, Parcel, Passage
 from .s3 import UNSIGNED, S3Store
 from .s3_parts import Parts, judge_answer, part_bytes_of
 from .settings import Delivery, SameBy
-from .source import Asking, Source, source_failure, status_failure
+from .source import Asking, Source, source_failure
 
 __all__ = ["Deliverer", "Mirrored"]
 

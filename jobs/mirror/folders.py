@@ -8,8 +8,7 @@ from typing import Final
 
 from fetchd.client import ClientSession, RequestOptions
 
-from ..transfer import AttemptFailedError
-from .source import status_failure
+from ..transfer import AttemptFailedError, status_failure
 from .template import folders_of
 
 __all__ = ["Collections"]

@@ -18,10 +18,9 @@ from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOpt
 from fetchd.client.workers import finished
 
 from ..failures import Failure, FailureClass, classify
-from ..transfer import AttemptFailedError
+from ..transfer import AttemptFailedError, status_failure
 from .again import Again
 from .s3 import S3Store, text_of
-from .source import status_failure
 
 __all__ = ["Parts", "judge_answer", "part_bytes_of"]
 

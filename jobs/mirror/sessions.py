@@ -25,6 +25,7 @@ def open_destination(settings: MirrorSettings) -> AbstractAsyncContextManager[Cl
     network = replace(
         settings.run.network,
         proxy=None,
+        no_proxy=None,
         cert=None,
         key=None,
         pin=None,

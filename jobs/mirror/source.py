@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -17,28 +16,16 @@ from typing import Final, NamedTuple, Self
 from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOptions, StreamReader, Timeout
 
 from ..extras import Extras
-from ..failures import Failure, FailureClass, classify, classify_status, parse_retry_after, retry_delay, was_unasked
+from ..failures import Failure, FailureClass, classify, retry_delay, was_unasked
 from ..mirrors import fields_for
 from ..resume import ResumePoint, Step, resume_decision, resume_fields, validator_of
 from ..targets import without_userinfo
-from ..transfer import AttemptFailedError
+from ..transfer import AttemptFailedError, status_failure
 
-__all__ = ["Asking", "Source", "source_failure", "status_failure"]
+__all__ = ["Asking", "Source", "source_failure"]
 
 REOPEN_WAITS: Final = (0.1, 5.0)
 """Seconds: bounds of the first and of the longest wait before a source is reopened. Short, for an upload waits."""
-
-
-def status_failure(response: ClientResponse, of: str = "", *, of_sink: bool = False) -> Failure:
-    """The failure that the status of *response* is; *of* stands before it."""
-    retry_after = response.headers.get("Retry-After")
-    return Failure(
-        classify_status(response.status) or FailureClass.PROTOCOL,
-        f"{of}status {response.status} {response.reason}".rstrip(),
-        response.status,
-        None if retry_after is None else parse_retry_after(retry_after, time.time()),
-        of_sink=of_sink,
-    )
 
 
 class Asking(NamedTuple):

@@ -196,3 +196,17 @@ async def test_the_command_is_installed_and_answers() -> None:
     ran = await fetchd("--version")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(b"fetchd ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands_and_options(shell: str) -> None:
+    """``fetchd --show-completion SHELL`` prints what asks the command; here it is asked as bash does."""
+    shown = subprocess.run([FETCHD, "--show-completion", shell], capture_output=True, text=True, timeout=30, check=True)
+    assert "_FETCHD_COMPLETE" in shown.stdout
+    for words, expected in (
+        ("fetchd re", {"report", "retry"}),
+        ("fetchd run --per", {"--per-host", "--per-host-rate"}),
+    ):
+        variables = environment(_FETCHD_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
+        told = subprocess.run([FETCHD], capture_output=True, text=True, timeout=30, check=True, env=variables)
+        assert set(told.stdout.split()) == expected

@@ -113,8 +113,8 @@ def test_the_polite_profile_is_one_request_a_second_unless_told_otherwise(
     """And it says what it does not do."""
     order = ordered(profile="polite", **options)
     assert (order.settings.per_host, order.settings.limits.per_host_rate) == (per_host, rate)
-    assert order.note == "polite: one request a second to a host, one at a time; robots.txt is not looked at"
-    assert ordered(profile="lan").note == ""
+    assert order.notes == ("polite: one request a second to a host, one at a time; robots.txt is not looked at",)
+    assert ordered(profile="lan").notes == ()
 
 
 def test_every_limit_reaches_its_setting() -> None:
