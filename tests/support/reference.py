@@ -23,8 +23,8 @@ _HEAD = """\
 # Commands and options
 
 Made from the declarations by `python -m tests.support.reference`; what they mean together is in [run.md](run.md),
-[manifests.md](manifests.md) and [mirror.md](mirror.md). Of `run`, `retry`, `mirror` and `get` every option but `--help` may
-stand in a file of `--config` as well.
+[manifests.md](manifests.md) and [mirror.md](mirror.md). Of `run`, `retry`, `mirror` and `get` every option but `--help`
+may stand in a file of `--config` as well.
 """
 
 
