@@ -30,7 +30,6 @@ from .exceptions import (
     SessionClosedError,
     TotalTimeoutError,
 )
-from .framing import idle_seconds
 from .memory import keep_freed_memory
 from .outbox import Outbox
 from .pool import Grant, Pool
@@ -83,7 +82,7 @@ class BaseConnector:
             Never more than half of what RLIMIT_NOFILE lets the process open when the connector is first used.
         limit_per_host: Open sockets for one origin (scheme, host, port); 0, the default, is no bound.
         keepalive_timeout: Seconds an idle connection is kept; default 15. One whose server says less (Keep-Alive:
-            timeout) is not used again in the last second of that.
+            timeout, max) is not used again in the last second of that, nor for more requests.
         force_close: Close each connection after its response; default False.
         ssl: Whom TLS trusts: True verifies against the system's roots, TLS 1.2 or above; False trusts any certificate;
             an ``ssl.SSLContext`` says it all; a ``Fingerprint`` pins one certificate in place of verification. None,
@@ -215,13 +214,17 @@ class BaseConnector:
     def take_idle(self, key: Hashable) -> Connection | None:
         """An idle connection that goes the way of *key*, at once; None when there is none."""
         while (connection := self._pool.take_idle(key)) is not None:
-            assert self._loop is not None, "there are connections, so there is a loop"
-            idle = self._loop.time() - connection.idle_since
-            if idle < connection.keepalive_s and (idle < _JUST_USED_S or connection.is_silent()):
+            if self._may_serve(connection):
                 return connection
             self._discard(connection)
             self._pool.freed(key)
         return None
+
+    def _may_serve(self, connection: Connection) -> bool:
+        """Whether a connection that was idle, and is not known to be closed, is fit for a request."""
+        assert self._loop is not None, "there are connections, so there is a loop"
+        idle = self._loop.time() - connection.idle_since
+        return idle < connection.keepalive_s and (idle < _JUST_USED_S or connection.is_silent())
 
     async def acquire(
         self, route: Route, timeout: Timeout, total_at: float | None, *, fresh: bool = False
@@ -254,8 +257,7 @@ class BaseConnector:
         if grant is Grant.WAIT:
             grant = await self._wait_for_grant(route, timeout, total_at)
         if isinstance(grant, Connection):
-            just_used = self._loop.time() - grant.idle_since < _JUST_USED_S
-            if not fresh and not grant.is_closed and (just_used or grant.is_silent()):
+            if not fresh and not grant.is_closed and self._may_serve(grant):
                 return grant
             self._discard(grant)  # its slot stays ours
         try:
@@ -267,17 +269,6 @@ class BaseConnector:
         connection.keepalive_s = self._keepalive_timeout
         self._connections.add(connection)
         return connection
-
-    def heed(self, connection: Connection, keep_alive: bytes | None) -> None:
-        """Keep *connection* idle no longer than its server does, as its first response told by Keep-Alive.
-
-        Hot path: the first response of a connection alone is looked at, and none that has served before. A server says
-        the same each time (Apache) or nothing (nginx); what is left of ``max`` it says by ``Connection: close``.
-        """
-        if keep_alive is not None:
-            seconds = idle_seconds(keep_alive)
-            if seconds is not None and seconds < connection.keepalive_s:
-                connection.keepalive_s = seconds
 
     async def _wait_for_grant(self, route: Route, timeout: Timeout, total_at: float | None) -> Connection | Grant:
         assert self._loop is not None, "set by acquire"
@@ -367,7 +358,7 @@ class BaseConnector:
 
     def _released(self, connection: Connection, reusable: bool) -> None:
         """An exchange is over; called once for each."""
-        if not reusable or self._force_close or self._closed:
+        if not reusable or connection.served >= connection.max_served or self._force_close or self._closed:
             self._discard(connection)
             self._pool.freed(connection.key)
             return

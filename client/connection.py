@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncGenerator, Callable, Hashable
 from functools import partial
 from typing import Final
@@ -30,6 +31,7 @@ from .exceptions import (
     TotalTimeoutError,
 )
 from .exchange import Exchange
+from .framing import keep_alive_terms
 from .limits import CONTINUE_S, LARGE_RECV_BYTES, RECV_BYTES
 from .outbox import Outbox
 from .sendfile import send_file
@@ -62,7 +64,9 @@ class Connection:
     Attributes:
         served: Exchanges begun; above 0 the connection is a reused one.
         idle_since: Loop time since when it has served nobody; set by the connector.
-        keepalive_s: Seconds it may be idle and be used again; set by the connector.
+        keepalive_s: Seconds it may be idle and be used again; set by the connector, and lowered by the server's
+            Keep-Alive.
+        max_served: Exchanges it may serve in all; no number to reach unless Keep-Alive gives one.
     """
 
     __slots__ = (
@@ -87,6 +91,7 @@ class Connection:
         "idle_since",
         "keepalive_s",
         "key",
+        "max_served",
         "served",
     )
 
@@ -121,6 +126,7 @@ class Connection:
         self.served = 0
         self.idle_since = 0.0
         self.keepalive_s = 0.0
+        self.max_served = sys.maxsize
         channel.set_reader(self._readable)
 
     def __repr__(self) -> str:
@@ -462,7 +468,22 @@ class Connection:
             self._channel.set_reader(self._readable)
         elif exchange.is_paused:
             self._channel.resume_reading()
+        if self.served == 1:
+            self._heed(exchange.field(b"Keep-Alive"))
         self._on_released(self, True)
+
+    def _heed(self, keep_alive: bytes | None) -> None:
+        """Be used no longer and no oftener than the server means, as its first response told by Keep-Alive.
+
+        Hot path: none is looked at of a connection that has served before. A server gives the same time with each
+        response, and a count that goes down by one (Apache), or nothing (nginx).
+        """
+        if keep_alive is not None:
+            seconds, count = keep_alive_terms(keep_alive)
+            if seconds is not None:
+                self.keepalive_s = min(self.keepalive_s, seconds)
+            if count is not None:
+                self.max_served = count
 
     def exchange_failed(self, exchange: Exchange) -> None:
         """The exchange has failed: what is on the wire belongs to nobody."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from .exceptions import ResponseProtocolError
 
-__all__ = ["Framing", "Message", "RawFields", "describe", "idle_seconds"]
+__all__ = ["Framing", "Message", "RawFields", "describe", "keep_alive_terms"]
 
 RawFields = list[tuple[bytes, bytes]]
 
@@ -141,24 +141,28 @@ def _keeps_alive(version: str, connection: bytes) -> bool:
 _KEEP_ALIVE_MARGIN_S: Final = 1.0
 
 
-def idle_seconds(keep_alive: bytes) -> float | None:
-    """How long a connection may be idle by the *keep_alive* field of its server; None when the field does not say.
-
-    A timeout of the server's less a second, at least half of it. ``max`` of 1 or 0 ends the connection: whether it
-    counts what has been or what may come is told differently (RFC 2068 section 19.7.1.1 names it and says no more).
+def keep_alive_terms(keep_alive: bytes) -> tuple[float | None, int | None]:
+    """For how long, and for how many requests, a connection may be used by the *keep_alive* field of its server.
 
     Args:
         keep_alive: Value of the field: ``timeout=5, max=100``. What is no number is passed over.
+
+    Returns:
+        Seconds it may be idle: a timeout of the server's less a second, at least half of it. And requests it may serve,
+        the one that is answered included, at least 1: Apache leaves that one out and serves one more, but
+        RFC 2068 section 19.7.1.1 names ``max`` and says no more. None for what the field does not say.
     """
-    seconds = None
+    seconds: float | None = None
+    count: int | None = None
     for item in keep_alive.lower().split(b","):
         name, _, value = item.partition(b"=")
         value = value.strip(b' \t"')
         if not value.isdigit() or len(value) > 9:
             continue
-        if name.strip() == b"timeout":
+        name = name.strip()
+        if name == b"timeout":
             timeout = float(value)
             seconds = max(timeout - _KEEP_ALIVE_MARGIN_S, timeout / 2)
-        elif name.strip() == b"max" and int(value) <= 1:
-            return 0.0
-    return seconds
+        elif name == b"max":
+            count = max(int(value), 1)
+    return seconds, count

@@ -254,7 +254,7 @@ class ClientSession:
         if self._netrc is not None and trust_env is not True:
             self._netrc.load()
         self._proxy = None if proxy is None else parse_proxy(str(proxy), proxy_auth)
-        self._environment = dict(environment) if trust_env and self._connector.obeys_environment else None
+        self._environment = dict(environment) if self._connector.obeys_environment else {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -374,7 +374,7 @@ class ClientSession:
 
     def _proxy_for(self, origin: Origin) -> Proxy | None:
         """The proxy for *origin* of a request that names none; None for the connector's, or none."""
-        if self._proxy is not None or self._environment is None:
+        if self._proxy is not None or not self._environment:
             return self._proxy
         named = environment_proxy(origin, self._environment)
         return None if named is None else parse_proxy(named)
@@ -470,8 +470,6 @@ class ClientSession:
             exchange.continued = asyncio.Event()
         try:
             await connection.perform(exchange, head, sent, plan.timeout)
-            if not is_reused:
-                connector.heed(connection, exchange.field(b"Keep-Alive"))
             return exchange
         except (ServerDisconnectedError, ClientOSError):
             if not is_reused or not _can_repeat(exchange, body):
@@ -490,7 +488,6 @@ class ClientSession:
             exchange.continued = asyncio.Event()
         try:
             await connection.perform(exchange, head, body, plan.timeout)
-            self._connector.heed(connection, exchange.field(b"Keep-Alive"))
             return exchange
         finally:
             del exchange  # see Connection.perform

@@ -150,6 +150,35 @@ async def test_a_server_that_keeps_nothing_is_believed(field: str) -> None:
         assert server.accepted == 3
 
 
+@pytest.mark.parametrize("field", ["timeout=0", "max=1"])
+async def test_a_server_that_keeps_nothing_is_believed_by_those_who_wait_too(field: str) -> None:
+    """What becomes free goes to the next in the line, and is not used for it."""
+    reply = response(body=b"x", fields=[("Keep-Alive", field)])
+    async with raw_server(reply_with(reply)) as server, ClientSession(connector=TCPConnector(limit=1)) as session:
+        assert await asyncio.gather(*(get(session, server.url()) for _ in range(4))) == [b"x"] * 4
+        assert sorted(asked.connection for asked in server.requests) == [0, 1, 2, 3]
+
+
+async def test_a_connection_serves_as_many_requests_as_its_server_says() -> None:
+    """Keep-Alive: max, counted from the first response on, whatever later ones say: then a new one, unasked."""
+    served: dict[int, int] = {}
+
+    async def script(conn: RawConnection) -> None:
+        async for _ in conn:
+            served[conn.number] = served.get(conn.number, 0) + 1
+            left = 4 - served[conn.number]
+            await conn.send(response(body=b"x", fields=[("Keep-Alive", f"timeout=9, max={left}")]))
+
+    async with raw_server(script) as server, ClientSession(connector=TCPConnector(limit=1)) as session:
+        for _ in range(4):
+            await get(session, server.url())
+        assert counts(session.connector) == (1, 1)
+        await asyncio.gather(*(get(session, server.url()) for _ in range(4)))
+        assert served == {0: 3, 1: 3, 2: 2}
+        await get(session, server.url())
+        assert counts(session.connector) == (0, 0), "closed by its last response and not when it is next wanted"
+
+
 async def test_a_connection_is_not_used_in_the_last_moments_that_its_server_keeps_it() -> None:
     """A second from its end a request could cross with it: the smaller of both sides' words holds."""
     reply = response(body=b"x", fields=[("keep-alive", "timeout=7, max=100")])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fetchd.client import framing
 from fetchd.client.exceptions import ResponseProtocolError
-from fetchd.client.framing import Framing, Message, RawFields, describe, idle_seconds
+from fetchd.client.framing import Framing, Message, RawFields, describe, keep_alive_terms
 
 CL: RawFields = [(b"Content-Length", b"12")]
 TE: RawFields = [(b"Transfer-Encoding", b"chunked")]
@@ -164,30 +164,33 @@ def test_fields_that_mean_nothing_here_change_nothing(fields: RawFields) -> None
 
 
 @pytest.mark.parametrize(
-    ("field", "seconds"),
+    ("field", "seconds", "count"),
     [
-        (b"timeout=5, max=100", 4.0),
-        (b"Timeout=60", 59.0),
-        (b'max=2, timeout = "20"', 19.0),
-        (b"timeout=1", 0.5),
-        (b"timeout=0", 0.0),
-        (b"max=100", None),
-        (b"timeout=5, max=1", 0.0),
-        (b"max=0", 0.0),
-        (b"", None),
-        (b"timeout", None),
-        (b"timeout=-5, timeout=x, timeout=5.5", None),
-        (b"timeout=99999999999999999999999", None),
-        (b"cats, =, timeout=10", 9.0),
+        (b"timeout=5, max=100", 4.0, 100),
+        (b"Timeout=60", 59.0, None),
+        (b'max=2, timeout = "20"', 19.0, 2),
+        (b"timeout=1", 0.5, None),
+        (b"timeout=0", 0.0, None),
+        (b"max=100", None, 100),
+        (b"timeout=5, max=1", 4.0, 1),
+        (b"max=0", None, 1),
+        (b"", None, None),
+        (b"timeout", None, None),
+        (b"timeout=-5, timeout=x, timeout=5.5, max=-1", None, None),
+        (b"timeout=99999999999999999999999, max=1e3", None, None),
+        (b"cats, =, timeout=10", 9.0, None),
     ],
 )
-def test_a_connection_is_kept_a_little_shorter_than_its_server_keeps_it(field: bytes, seconds: float | None) -> None:
+def test_a_connection_is_kept_a_little_shorter_than_its_server_keeps_it(
+    field: bytes, seconds: float | None, count: int | None
+) -> None:
     """A second less, at least half of it; what is no number says nothing (RFC 2068 section 19.7.1)."""
-    assert idle_seconds(field) == seconds
+    assert keep_alive_terms(field) == (seconds, count)
 
 
 @given(st.binary(max_size=60))
 def test_no_keep_alive_field_is_an_error(field: bytes) -> None:
     """It is a courtesy, and comes from the peer."""
-    seconds = idle_seconds(field)
+    seconds, count = keep_alive_terms(field)
     assert seconds is None or 0 <= seconds < 10**9
+    assert count is None or 1 <= count < 10**9
