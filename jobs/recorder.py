@@ -52,6 +52,9 @@ BATCH_BYTES: Final = 4 << 20
 GATHER_S: Final = 0.02
 """Seconds a batch that is not full waits for more: nobody notices, and 64 slots on a fast host fill it. Without the
 wait after every batch they came by 64, and 20,000 files cost four times the transactions."""
+AWAITED_S: Final = 0.002
+"""The same where an attempt waits to write its body. With the wait above, 300 bodies of 1.5 MiB over six connections
+took 1.45 s, over one 6.5 s; with this one 0.5 and 1.1 s."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +113,7 @@ class Recorder:
         self._enough = asyncio.Event()  # and there is no use in waiting for more
         self._room = asyncio.Event()
         self._room.set()
+        self._soon: asyncio.TimerHandle | None = None  # sets _enough for who awaits what is pending
         self._is_closing = False
         self.failure: Exception | None = None
 
@@ -155,6 +159,11 @@ class Recorder:
             if len(pending) >= MAX_PENDING_ITEMS or self._pending_bytes >= MAX_PENDING_BYTES:
                 self._room.clear()
 
+    def hasten(self) -> None:
+        """Record what was put so far soon: somebody waits for it."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(AWAITED_S, self._enough.set)
+
     @property
     def has_room(self) -> bool:
         """Whether more may be put without waiting."""
@@ -199,11 +208,15 @@ class Recorder:
 
     def _take_batch(self) -> list[Entry]:
         batch, self._pending = self._pending[:BATCH_ITEMS], self._pending[BATCH_ITEMS:]
+        soon, self._soon = self._soon, None
+        if soon is not None:
+            soon.cancel()
         self._pending_bytes -= sum(len(entry.data or b"") for entry in batch)
         if not self._is_closing:
             if not self._pending:
                 self._news.clear()
-            if len(self._pending) < BATCH_ITEMS and self._pending_bytes < BATCH_BYTES:
+            is_awaited = soon is not None and self._pending
+            if len(self._pending) < BATCH_ITEMS and self._pending_bytes < BATCH_BYTES and not is_awaited:
                 self._enough.clear()
         has_room = len(self._pending) < MAX_PENDING_ITEMS and self._pending_bytes < MAX_PENDING_BYTES
         if has_room and not self._room.is_set():

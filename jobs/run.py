@@ -587,6 +587,7 @@ class Run:
                 recorded.set_result(None)
 
         self._recorder.put(Entry(row, None, None, on_recorded))
+        self._recorder.hasten()
         await recorded
 
     def _row(self, item: Item, state: State, started: float) -> Row:

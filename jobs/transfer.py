@@ -43,7 +43,7 @@ SMALL_BODY_BYTES: Final = 65_536
 """Octets up to which a body of known length is read into memory: at 64 attempts under way 4 MiB in all."""
 
 PARTIAL_ROW_BYTES: Final = 1_048_576
-"""Octets from which on it pays to have the ledger remember how to go on with a body after a kill."""
+"""Octets beyond which it pays to have the ledger remember how to go on with a body after a kill."""
 
 
 class AttemptFailedError(Exception):
@@ -413,7 +413,7 @@ class Transfer:
             item.resume = ResumePoint(0, validator, total, without_userinfo(str(response.url)))
             if item.extras is not None and item.extras.sources is not None:
                 item.extras.sources.part_from = item.extras.sources.current
-        pays = validator is not None and (total is None or total >= PARTIAL_ROW_BYTES)
+        pays = validator is not None and (total is None or total > PARTIAL_ROW_BYTES)
         if pays or is_replacing:
             await self._note_partial(item)
 

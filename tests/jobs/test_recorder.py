@@ -124,6 +124,13 @@ class Desk:
         self.recorder.put(Entry(row, data, 1_000_000_000.0, lambda problem: self.told.update({name: problem})))
         return row
 
+    def put_and_hear(self, name: str) -> asyncio.Future[PolicyError | None]:
+        """Hand over an item to be gone on with; the future ends when it is recorded."""
+        recorded: asyncio.Future[PolicyError | None] = asyncio.get_running_loop().create_future()
+        row = Row(f"http://h/{name}", f"h/{name}", State.PARTIAL)
+        self.recorder.put(Entry(row, None, None, recorded.set_result))
+        return recorded
+
 
 @asynccontextmanager
 async def desk(root: Path, steps: Steps | None = None, *, survives_power_loss: bool = False) -> AsyncIterator[Desk]:
@@ -529,6 +536,39 @@ async def test_room_ends_with_so_many_octets(tmp_path: Path, monkeypatch: pytest
         assert not at_work.recorder.has_room
         await at_work.recorder.wait_for_room()
     assert at_work.told == {"a": None, "b": None}
+
+
+async def test_who_waits_is_not_kept_waiting_for_a_whole_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt writes no octet before the ledger knows how to go on with it; that is soon when it says so."""
+    monkeypatch.setattr(recorder_module, "BATCH_ITEMS", 100)
+    monkeypatch.setattr(recorder_module, "GATHER_S", 3600.0)
+    async with desk(tmp_path) as at_work:
+        for name in ("first", "second"):
+            at_work.put(f"before {name}")
+            recorded = at_work.put_and_hear(name)
+            await asyncio.sleep(0)
+            assert not recorded.done()
+            at_work.recorder.hasten()
+            at_work.recorder.hasten()
+            await asyncio.wait_for(recorded, 20)
+
+
+async def test_who_waits_is_in_the_next_batch_where_one_does_not_hold_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second batch follows the first, and the one after is gathered for as ever."""
+    monkeypatch.setattr(recorder_module, "GATHER_S", 3600.0)
+    monkeypatch.setattr(recorder_module, "AWAITED_S", 0.0)
+    async with desk(tmp_path) as at_work:
+        for name in "ab":
+            at_work.put(name)
+        recorded = at_work.put_and_hear("c")
+        at_work.recorder.hasten()
+        await asyncio.wait_for(recorded, 20)
+        late = at_work.put_and_hear("d")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not late.done()
 
 
 async def test_no_batch_is_larger_than_its_bound(tmp_path: Path) -> None:
