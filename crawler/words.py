@@ -6,7 +6,6 @@ in a server's answer must not move anybody's cursor.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -82,6 +81,8 @@ def printable(text: str) -> str:
 
 def quoted(text: str) -> str:
     """Return *text* as a shell takes it for one word."""
+    import shlex  # 1 ms of the start, for what a run says at its end if it says anything
+
     return printable(shlex.quote(text))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from email.utils import formatdate
 
 from fetchd.client.workers import finished
 
@@ -117,5 +116,7 @@ def conditions(standing: Standing, modified: float) -> dict[str, str]:
         standing: Its ETag, a weak one too, is asked with where it was kept.
         modified: Modification time of the file, which is Last-Modified where that was told, else when it was fetched.
     """
+    from email.utils import formatdate  # 1 ms, which only runs that ask for what has changed need
+
     fields = {"If-Modified-Since": formatdate(int(modified), usegmt=True)}
     return fields if standing.etag is None else {"If-None-Match": standing.etag, **fields}

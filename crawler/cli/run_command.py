@@ -78,7 +78,6 @@ def conduct(order: RunOrder, make_run: Callable[[OnEvent], Run], command: str = 
     try:
         # What was imported lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
         allow_descriptors(order.settings.concurrency)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             summary, signal_number = runner.run(_execute(make_run, reporter))
