@@ -22,7 +22,7 @@ from benchmarks.bench.nginx import Nginx
 from benchmarks.bench.process import BenchmarkError
 from benchmarks.bench.report import keep, render_summary
 from benchmarks.bench.rounds import Bench
-from benchmarks.bench.rows import bodies, files, handoff, imports, large, memory, mirror, small, stream
+from benchmarks.bench.rows import bodies, files, handoff, imports, large, ledger, memory, mirror, small, stream
 from benchmarks.bench.site import Site
 from benchmarks.bench.table import RowResult, render
 
@@ -34,7 +34,10 @@ ROWS: dict[str, Callable[[Bench], RowResult]] = {
     "handoff": handoff.run,
     "imports": imports.run,
     "files": files.run,
+    "files100k": files.run_middle,
+    "files1m": files.run_larger,
     "disk": files.run_on_disk,
+    "ledger": ledger.run,
     "large": large.run,
     "memory": memory.run,
 }

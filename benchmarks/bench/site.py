@@ -15,9 +15,9 @@ SMALL_BYTES = 1024
 LARGE_BLOCK = 1024 * 1024
 
 
-def small_content(number: int) -> bytes:
-    """Return the 1,024 octets of the small file *number*."""
-    return hashlib.blake2b(number.to_bytes(8, "big")).digest() * (SMALL_BYTES // 64)
+def content_of(number: int, size: int) -> bytes:
+    """Return the *size* octets, a multiple of 64, of the file *number*."""
+    return hashlib.blake2b(number.to_bytes(8, "big")).digest() * (size // 64)
 
 
 class Site:
@@ -36,12 +36,16 @@ class Site:
 
     def make_small(self, count: int) -> list[str]:
         """Make *count* files of 1 KiB, 1,000 a folder; return their paths, each with its slash."""
-        paths = [f"/small/{number // 1000:03d}/{number:06d}.bin" for number in range(count)]
+        return self.make_files("small", count, SMALL_BYTES)
+
+    def make_files(self, folder: str, count: int, size: int) -> list[str]:
+        """Make *count* files of *size* octets below *folder*, 1,000 a folder; return their paths, as above."""
+        paths = [f"/{folder}/{number // 1000:03d}/{number:06d}.bin" for number in range(count)]
         for number, path in enumerate(paths):
             file = self.root / path[1:]
             if number % 1000 == 0:
                 file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(small_content(number))
+            file.write_bytes(content_of(number, size))
         return paths
 
     def make_large(self, size: int) -> str:
