@@ -110,7 +110,11 @@ def _amounts(snapshot: Snapshot, meter: Meter) -> list[str]:
         f"after {duration(meter.running)}",
     ]
     left = meter.seconds_left
-    return amounts if left is None else [*amounts, f"~{duration(left)} left"]
+    if left is not None:
+        amounts.append(f"~{duration(left)} left")
+    if snapshot.bound_by is not None:
+        amounts.append(f"bound by {_shortened(snapshot.bound_by)}")
+    return amounts
 
 
 def _short(figure: float) -> str:

@@ -98,6 +98,10 @@ def failure_line(outcome: Outcome) -> str:
     return printable(f"{item.shown_url} (line {item.line}): {failure.message if failure else 'no reason known'}")
 
 
+BOUND_S: Final = 10.0
+"""Seconds for which one host kept slots empty, from which on that is worth a line of the summary."""
+
+
 def summary_lines(summary: Summary, examples: Mapping[str, str]) -> list[str]:
     """Return the summary of a run: the account, the amounts, and what failed.
 
@@ -106,6 +110,11 @@ def summary_lines(summary: Summary, examples: Mapping[str, str]) -> list[str]:
         examples: For each failure class (and ``invalid``) one line of `failure_line`.
     """
     lines = [_account(summary), _amounts(summary)]
+    lines += [
+        f"bound by {printable(host)} for {duration(seconds)}: most waited for it, --per-host at a time"
+        for host, seconds in summary.bound_by
+        if seconds >= BOUND_S
+    ]
     failures = {str(name): count for name, count in summary.failures.items()}
     if summary.invalid:
         failures["invalid"] = failures.get("invalid", 0) + summary.invalid

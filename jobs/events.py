@@ -48,6 +48,7 @@ class Snapshot(NamedTuple):
         bytes: Octets of content received in this run.
         manifest_done: Whether the manifest was read to its end.
         slow_hosts: ``(host, items waiting)`` of the hosts most items wait for, most first.
+        bound_by: Host that keeps slots empty: its items fill the window, or are all that is left. None for none.
     """
 
     read: int = 0
@@ -61,6 +62,7 @@ class Snapshot(NamedTuple):
     bytes: int = 0
     manifest_done: bool = False
     slow_hosts: tuple[tuple[str, int], ...] = ()
+    bound_by: str | None = None
 
 
 class Summary(NamedTuple):
@@ -80,6 +82,7 @@ class Summary(NamedTuple):
         skip_reasons: Number of skipped items by reason.
         stopped_by: What ended the run early (``signal``, ``local failure``, a limit); None when nothing did.
         local_failure: The sentence of the local failure that ended the run, None when there was none.
+        bound_by: The host that kept slots empty longest, with the seconds; empty when none did.
     """
 
     read: int = 0
@@ -95,11 +98,31 @@ class Summary(NamedTuple):
     skip_reasons: Mapping[str, int] = _NONE
     stopped_by: str | None = None
     local_failure: str | None = None
+    bound_by: tuple[tuple[str, float], ...] = ()
 
     @property
     def adds_up(self) -> bool:
         """Whether read = done + skipped + failed + invalid + left. It always is, or the run has a fault."""
         return self.read == self.done + self.skipped + self.failed + self.invalid + self.left
+
+    def as_object(self) -> dict[str, Any]:
+        """Its fields, as the ledger keeps them and ``--json`` tells them."""
+        return {
+            "read": self.read,
+            "done": self.done,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "invalid": self.invalid,
+            "left": self.left,
+            "unread": self.unread,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "failures": {str(name): count for name, count in self.failures.items()},
+            "skip_reasons": dict(self.skip_reasons),
+            "stopped_by": self.stopped_by,
+            "local_failure": self.local_failure,
+            "bound_by": dict(self.bound_by),
+        }
 
 
 class RunStarted(NamedTuple):

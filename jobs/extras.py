@@ -25,6 +25,8 @@ class Extras:
         size: Octets that the file must have; None when it is not said.
         digests: ``(algorithm, digest)`` that the file must have, the algorithm by hashlib's name.
         mirrors: Further URLs of the same content, the best first.
+        priority: Items of one host with a higher one start before those with a lower one, among those that were read.
+            Default 0.
         columns: What else the manifest says, by its own names: for templates.
         sources: Mutable. Where the item stands with its mirrors; None when it has none.
     """
@@ -34,6 +36,7 @@ class Extras:
     size: int | None = None
     digests: tuple[tuple[str, bytes], ...] = ()
     mirrors: tuple[str, ...] = ()
+    priority: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
     sources: Sources | None = None
 

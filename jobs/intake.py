@@ -94,6 +94,7 @@ class Intake:
         existing: What happens to an item that is done.
         is_fresh: The folder held no file when the run began: nothing needs to be looked for that we did not write.
         keeps_files: Whether what is done is a file; where it is none the ledger's word has to do.
+        trusts_ledger: Whether it has to do in any case: no file of an item that is done is looked for.
 
     Attributes:
         standing: Items that are done and whose files are to be looked at again, until they are released.
@@ -113,6 +114,7 @@ class Intake:
         template: Naming = _BY_DEFAULT,
         existing: Existing = "keep",
         keeps_files: bool = True,
+        trusts_ledger: bool = False,
     ) -> None:
         self._on_collision = on_collision
         self._run = run
@@ -120,7 +122,7 @@ class Intake:
         self._part_size_of = part_size_of
         self._is_fresh = is_fresh
         self._was_in_this_boot = was_in_this_boot
-        self._keeps_files = keeps_files
+        self._looks = keeps_files and not trusts_ledger
         self._template = None if template.text == DEFAULT else template
         self._existing = existing
         self.standing: dict[Item, Standing] = {}
@@ -243,7 +245,7 @@ class Intake:
         is_finished = entry.state in (State.DONE, State.FINISHING)
         if entry.run == self._run:
             self._skip(item, _DUPLICATE, admitted)
-        elif is_finished and (not self._keeps_files or self._size_of(entry.file or item.path) == entry.size):
+        elif is_finished and (not self._looks or self._size_of(entry.file or item.path) == entry.size):
             self._judge_done(item, entry, admitted)
         elif entry.failure_class == FailureClass.POLICY:
             self._judge_new(item, admitted, again)  # what stood in its way may have gone, or stand there still

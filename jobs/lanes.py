@@ -29,7 +29,9 @@ class Lane:
         host: Key of the host.
         front: First part of the queue, reversed: the next item is its last.
         back: Second part of the queue, in order.
-        queued: Items in both.
+        ranked: Heap of (minus the priority, serial, item), for items of another priority than 0; None until there is
+            one.
+        queued: Items in all three.
         delayed: Heap of (due, serial, item): items that wait for their next attempt; None until there is one.
         active: Items under way.
         slots: How many may be under way at a time.
@@ -54,6 +56,7 @@ class Lane:
         "host",
         "is_ready",
         "queued",
+        "ranked",
         "slots",
     )
 
@@ -61,6 +64,7 @@ class Lane:
         self.host = host
         self.front: list[Item] = []
         self.back: list[Item] = []
+        self.ranked: list[tuple[int, int, Item]] | None = None
         self.queued = 0
         self.delayed: list[tuple[float, int, Item]] | None = None
         self.active = 0
@@ -87,10 +91,18 @@ class Lane:
 
     def pop(self) -> Item:
         """Take the first item of the queue. Here and below the caller keeps the counts."""
+        if self.ranked and (self.ranked[0][0] < 0 or not (self.front or self.back)):
+            return heapq.heappop(self.ranked)[2]
         if not self.front:
             self.back.reverse()
             self.front, self.back = self.back, self.front
         return self.front.pop()
+
+    def rank(self, priority: int, serial: int, item: Item) -> None:
+        """Keep *item* before the queue for a *priority* above 0, else behind it; of equals the lower *serial* first."""
+        if self.ranked is None:
+            self.ranked = []
+        heapq.heappush(self.ranked, (-priority, serial, item))
 
     def delay(self, due: float, serial: int, item: Item) -> None:
         """Keep *item* until *due*; of two that are due together the lower *serial* comes first."""
@@ -108,9 +120,12 @@ class Lane:
 
     def take_all(self) -> list[Item]:
         """Take everything that waits: the queue in order, then the delayed items as they would be due."""
-        waiting = [*reversed(self.front), *self.back]
+        ranked = sorted(self.ranked or ())
+        waiting = [item for priority, _, item in ranked if priority < 0]
+        waiting += [*reversed(self.front), *self.back]
+        waiting += [item for priority, _, item in ranked if priority > 0]
         waiting += [item for _, _, item in sorted(self.delayed or ())]
-        self.front, self.back, self.delayed = [], [], None
+        self.front, self.back, self.delayed, self.ranked = [], [], None, None
         return waiting
 
     def __repr__(self) -> str:

@@ -45,10 +45,12 @@ from .intake import Admitted, Intake
 from .items import Item, Outcome, Result
 from .ledger import Ledger, Row, State
 from .ledger_recovery import recover
+from .ledger_schema import LEDGER_FOLDER
 from .manifests import Batch, ManifestSource
 from .manners import Manners
 from .placing import Placer, file_namer
 from .rates import Rates
+from .read_ahead import ReadAhead
 from .recorder import Entry, Recorder
 from .remote_manifests import manifest_of
 from .retrying import FailedItems, details_of
@@ -56,6 +58,7 @@ from .scheduler import Scheduler
 from .sessions import open_session
 from .settings import RunSettings
 from .sinks import Folder
+from .spill import Spill
 from .templates import Naming, Template, derive_by
 from .transfer import AttemptFailedError, Attempts, Fetched, Transfer
 
@@ -132,7 +135,9 @@ class Run:
         self._stopped_by: str | None = None
         self._local_failure: str | None = None
         self._fault: BaseException | None = None  # what ended the run and should not happen
-        self._manifest_done = False
+        self._ahead: ReadAhead | None = None  # until it begins
+        self._manifest_done = False  # all of it was admitted
+        self._bound: Counter[str] = Counter()  # tenths of seconds for which a host kept slots empty
         self._free_since: dict[Item, float] = {}  # when an item failed for the first time without its being counted
         self._transfer: Attempts | None = None  # until it begins
         self._keeping = Keeping(Template.parse(settings.name))
@@ -201,7 +206,8 @@ class Run:
             queued=scheduler.queued,
             delayed=scheduler.delayed,
             bytes=self._bytes,
-            manifest_done=self._manifest_done,
+            manifest_done=self._ahead is not None and self._ahead.has_ended,
+            bound_by=scheduler.bound_by(is_all_read=self._manifest_done),
             slow_hosts=tuple(scheduler.longest_queues(3)),
         )
 
@@ -265,6 +271,7 @@ class Run:
             part_size_of=folder.part_size,
             is_fresh=not keeping.keeps_files or folder.is_empty(),
             keeps_files=keeping.keeps_files,
+            trusts_ledger=settings.trust_ledger,
         )
         self._transfer = self._make_transfer(session, folder)
         self._attempt = self._transfer.attempt
@@ -327,7 +334,7 @@ class Run:
         if self._recorder.failure is not None:
             return summary
         try:
-            ledger.end_run(time.time(), _as_json(summary))
+            ledger.end_run(time.time(), summary.as_object())
         except LocalFailureError as exc:
             self._fail_locally(exc)
             return self._summary()
@@ -336,17 +343,21 @@ class Run:
     # The manifest.
 
     async def _read_manifest(self, source: ManifestSource | FailedItems, ledger: Ledger) -> None:
-        try:
-            async for batch in source:
-                await self._admit(batch, ledger)
-                self._pump()
-                while not (self._scheduler.wants_more and self._recorder.has_room):
-                    self._wants_more.clear()
-                    await self._wants_more.wait()
-            self._manifest_done = True
-        except LocalFailureError as exc:
-            self._fail_locally(exc)
-        self._pump()
+        with contextlib.closing(Spill(self._settings.output / LEDGER_FOLDER)) as spill:
+            ahead = self._ahead = ReadAhead(aiter(source), spill, self._scheduler, self._settings.window)
+            try:
+                while not ahead.is_through():
+                    batch = await ahead.next()
+                    self._read = ahead.read
+                    await self._admit(batch, ledger)
+                    self._pump()
+                    while not (ahead.is_through() or (ahead.may_go_on and self._recorder.has_room)):
+                        self._wants_more.clear()
+                        await self._wants_more.wait()
+                self._manifest_done = True
+            except LocalFailureError as exc:
+                self._fail_locally(exc)
+            self._pump()
 
     async def _admit(self, batch: Batch, ledger: Ledger) -> None:
         intake, admitted = self._intake, Admitted()
@@ -354,7 +365,6 @@ class Run:
         while items:
             known = await self._recorder.call(ledger.lookup, intake.wanted(items))
             items = intake.judge(items, known, admitted)
-        self._read += len(batch)
         now = self._loop.time()
         for item in admitted.items:
             self._scheduler.add(item, now)
@@ -381,7 +391,7 @@ class Run:
             self._slots.add(slot)
             slot.add_done_callback(self._slot_ended)
         self._set_wake(scheduler.wake_at(), now)
-        if scheduler.wants_more and self._recorder.has_room:
+        if scheduler.is_short and self._recorder.has_room:
             self._wants_more.set()
         if self._is_through:
             self._is_over.set()
@@ -436,7 +446,7 @@ class Run:
                 return
             now = loop.time()
             item = scheduler.next(now)
-            if item is not None and scheduler.wants_more:
+            if item is not None and scheduler.is_short:
                 self._wants_more.set()
 
     def _not_fetched(self, item: Item, exc: Exception, started: float) -> None:
@@ -659,8 +669,11 @@ class Run:
     async def _tell_progress(self, ledger: Ledger) -> None:
         noted_at = self._started_at
         while True:
-            await asyncio.sleep(PROGRESS_S if self._on_event is not None else NOTE_S)
+            pause = PROGRESS_S if self._on_event is not None else NOTE_S
+            await asyncio.sleep(pause)
             snapshot, now = self.snapshot(), time.monotonic()
+            if snapshot.bound_by is not None:
+                self._bound[snapshot.bound_by] += round(pause * 10)
             self._emit(Progress(snapshot))
             if now - noted_at >= NOTE_S:
                 noted_at = now
@@ -680,13 +693,14 @@ class Run:
             failed=self._counts[Result.FAILED],
             invalid=self._counts[Result.INVALID],
             left=self._read - ended,
-            unread=not self._manifest_done,
+            unread=self._ahead is None or not self._ahead.has_ended,
             bytes=self._bytes,
             seconds=time.monotonic() - self._started_at,
             failures=dict(self._failures),
             skip_reasons=dict(self._skips),
             stopped_by=self._stopped_by,
             local_failure=self._local_failure,
+            bound_by=tuple((host, tenths / 10) for host, tenths in self._bound.most_common(1)),
         )
 
 
@@ -705,21 +719,3 @@ async def _wait_out(tasks: set[asyncio.Task[None]]) -> None:
 def _progress_as_json(snapshot: Snapshot, seconds: float) -> dict[str, object]:
     """What readers of the ledger get: the snapshot, seconds since the run began, and the time of day."""
     return {**snapshot._asdict(), "seconds": round(seconds, 3), "at": round(time.time(), 3)}
-
-
-def _as_json(summary: Summary) -> dict[str, object]:
-    return {
-        "read": summary.read,
-        "done": summary.done,
-        "skipped": summary.skipped,
-        "failed": summary.failed,
-        "invalid": summary.invalid,
-        "left": summary.left,
-        "unread": summary.unread,
-        "bytes": summary.bytes,
-        "seconds": round(summary.seconds, 3),
-        "failures": {str(name): count for name, count in summary.failures.items()},
-        "skip_reasons": dict(summary.skip_reasons),
-        "stopped_by": summary.stopped_by,
-        "local_failure": summary.local_failure,
-    }

@@ -22,7 +22,8 @@ the window, not the number of hosts seen.
 How much is read. The caller adds items while `wants_more`: until twice as many items as there are slots
 could start one after another, a host counting for at most twice its own slots, and not at all while it is
 gated, probed or dead. From a mixed manifest that holds little more than the slots in memory; from one that is
-sorted by host it reads on to the next hosts, at most to the window's end, and then `bound_by` names the host.
+sorted by host it reads on to the next hosts, to the window's end, and beyond with what is put aside (``read_ahead``);
+`bound_by` names the host that keeps slots empty all the same.
 """
 
 from __future__ import annotations
@@ -100,7 +101,22 @@ class Scheduler:
     @property
     def wants_more(self) -> bool:
         """Whether more items should be added, so that slots do not run empty. `add` never refuses."""
-        return self._supply < 2 * self._concurrency and self.queued + self.delayed < self._window
+        return self.is_short and self.waiting < self._window
+
+    @property
+    def is_short(self) -> bool:
+        """Whether slots will run empty without more items, of whatever hosts can start some."""
+        return self._supply < 2 * self._concurrency
+
+    @property
+    def waiting(self) -> int:
+        """Items that are held and not under way."""
+        return self.queued + self.delayed
+
+    def has_enough(self, host: str, *, least: bool = False) -> bool:
+        """Whether *host* has all items that it can use, once it may start some; with *least*, whether it has any."""
+        lane = self._lanes.get(host)
+        return lane is not None and lane.queued >= (1 if least else lane.depth or 2 * lane.slots)
 
     @property
     def host_count(self) -> int:
@@ -117,9 +133,14 @@ class Scheduler:
             return self._rates.ready_at if wake is None else min(wake, self._rates.ready_at)
         return wake
 
-    def bound_by(self) -> str | None:
-        """Return the host that most of a full window waits for; None while the window is not full."""
-        if self.queued + self.delayed < self._window:
+    def bound_by(self, *, is_all_read: bool = False) -> str | None:
+        """Return the host that keeps slots empty, the one that most items wait for; None while none does.
+
+        Args:
+            is_all_read: Whether nothing more can be added; else only a window that is full says that hosts are missing.
+        """
+        is_bound = self.in_flight < self._concurrency if is_all_read else self.waiting >= self._window
+        if not is_bound:
             return None
         longest = self.longest_queues(1)
         return longest[0][0] if longest else None
@@ -147,7 +168,10 @@ class Scheduler:
         if lane.budget is not None:
             self._add_to_troubled(lane, item, now)
             return
-        lane.back.append(item)
+        if item.extras is None:
+            lane.back.append(item)
+        else:
+            self._enqueue(lane, item)
         if lane.queued < lane.depth:
             self._supply += 1
         lane.queued += 1
@@ -302,6 +326,14 @@ class Scheduler:
             self._budget_of(lane, now).gate(now + retry_after)
         lane.has_answered = lane.has_answered or sign in (HostSign.ANSWERED, HostSign.THROTTLING)
 
+    def _enqueue(self, lane: Lane, item: Item) -> None:
+        """Put *item* where its priority wants it; the caller keeps the counts."""
+        priority = 0 if item.extras is None else item.extras.priority
+        if priority:
+            lane.rank(priority, next(self._serial), item)
+        else:
+            lane.back.append(item)
+
     def _add_to_troubled(self, lane: Lane, item: Item, now: float) -> None:
         """Add an item to a lane that has a budget."""
         budget = lane.budget
@@ -310,7 +342,7 @@ class Scheduler:
         if is_dead and (lane.queued or not budget.may_start(now, lane.active)):
             self._given_up.append((item, _not_attempted(item, budget.last_failure)))
         else:
-            lane.back.append(item)
+            self._enqueue(lane, item)
             self._count(lane, lane.queued + 1, lane.depth)
         self._settle(lane, now)
 

@@ -66,7 +66,8 @@ class RunSettings:
         limits: How fast the run may go as a whole, and what ends it; by default nothing.
         format: Format of the manifest, one of ``manifests.FORMATS``; None, the default, tells it by content and name.
         expand: Whether ``[001-100]`` and ``{a,b}`` in a URL of the manifest stand for many URLs. Default False.
-        window: Items that wait in memory at most. Default 100,000.
+        window: Items that wait in memory at most; further ones are put aside on disk. Default 100,000.
+        trust_ledger: Take the ledger's word for what is done, and look at no file of it. Default False.
 
     Raises:
         SettingsError: A value out of range, or two that exclude each other.
@@ -102,6 +103,7 @@ class RunSettings:
     format: Format | None = None
     expand: bool = False
     window: int = 100_000
+    trust_ledger: bool = False
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "per_host", "window"):
@@ -126,6 +128,8 @@ class RunSettings:
             )
         if self.checksum is not None and self.checksum not in ALGORITHMS:
             raise SettingsError(f"checksum is {self.checksum!r}; expected one of {', '.join(ALGORITHMS)}")
+        if self.trust_ledger and self.existing != "keep":
+            raise SettingsError(f"trust_ledger looks at no file, and existing is {self.existing!r}; expected keep")
         if self.durability not in get_args(Durability):
             raise SettingsError(f"durability is {self.durability!r}; expected one of {get_args(Durability)}")
         if self.unix_socket is not None and self.network.is_tcp_only:

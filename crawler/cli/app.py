@@ -104,7 +104,7 @@ _command(run, of_run, of_network, of_voice, of_config)
 
 
 # What a run over what failed has from its folder.
-_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing", "format", "expand", "spider")
+_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing", "trust_ledger", "format", "expand", "spider")
 
 
 def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -> int:
@@ -126,7 +126,7 @@ _command(retry, of_run, of_network, of_voice, of_config, but=_NOT_OF_RETRY)
 
 
 # A mirror has no files that could have names, or be there already; its folder has another default.
-_NOT_OF_MIRROR: Final = ("output", "name", "existing", "spider", "on_done", "decode")
+_NOT_OF_MIRROR: Final = ("output", "name", "existing", "trust_ledger", "spider", "on_done", "decode")
 
 
 def mirror(output: sending.Output = None, **options: Any) -> int:

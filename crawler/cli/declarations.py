@@ -74,6 +74,10 @@ Existing = Annotated[
         help="Treat what is done by this: keep, verify, update or replace (word; default keep).",
     ),
 ]
+TrustLedger = Annotated[
+    bool,
+    typer.Option("--trust-ledger", help="Look at no file of what the ledger calls done (flag; default off)."),
+]
 RunReport = Annotated[
     str | None,
     typer.Option(

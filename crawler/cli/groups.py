@@ -34,6 +34,7 @@ def of_run(
     name: given.Name = None,
     on_collision: given.OnCollision = None,
     existing: given.Existing = None,
+    trust_ledger: given.TrustLedger = False,
     report: given.RunReport = None,
     on_done: given.OnDone = None,
     spider: given.Spider = False,

@@ -21,7 +21,15 @@ import json
 import sys
 from typing import Any
 
-from fetchd.jobs.events import Event, ItemFinished, ItemRetried, ItemStarted, Progress, RunFinished, Snapshot, Summary
+from fetchd.jobs.events import (
+    Event,
+    ItemFinished,
+    ItemRetried,
+    ItemStarted,
+    Progress,
+    RunFinished,
+    Snapshot,
+)
 from fetchd.jobs.items import Item, Outcome
 
 from .streams import silence_output
@@ -41,27 +49,8 @@ def as_object(event: Event) -> dict[str, Any] | None:
     if isinstance(event, Progress):
         return _progress(event.snapshot)
     if isinstance(event, RunFinished):
-        return {"event": "summary", **summary_object(event.summary)}
+        return {"event": "summary", **event.summary.as_object()}
     return None
-
-
-def summary_object(summary: Summary) -> dict[str, Any]:
-    """Return the fields of a summary."""
-    return {
-        "read": summary.read,
-        "done": summary.done,
-        "skipped": summary.skipped,
-        "failed": summary.failed,
-        "invalid": summary.invalid,
-        "left": summary.left,
-        "unread": summary.unread,
-        "bytes": summary.bytes,
-        "seconds": round(summary.seconds, 3),
-        "failures": {str(name): count for name, count in summary.failures.items()},
-        "skip_reasons": dict(summary.skip_reasons),
-        "stopped_by": summary.stopped_by,
-        "local_failure": summary.local_failure,
-    }
 
 
 class JsonLines:
@@ -124,4 +113,5 @@ def _progress(snapshot: Snapshot) -> dict[str, Any]:
         "delayed": snapshot.delayed,
         "bytes": snapshot.bytes,
         "manifest_done": snapshot.manifest_done,
+        "bound_by": snapshot.bound_by,
     }

@@ -71,6 +71,7 @@ class RawRun(RawNetwork):
     name: str | None = None
     on_collision: str | None = None
     existing: str | None = None
+    trust_ledger: bool = False
     report: str | None = None
     on_done: str | None = None
     spider: bool = False
@@ -167,6 +168,7 @@ class _Given(TypedDict, total=False):
     name: str
     on_collision: OnCollision
     existing: Existing
+    trust_ledger: bool
     keep_validators: bool
     format: Format
     expand: bool
@@ -215,6 +217,7 @@ def run_order(raw: RawRun, read_text: ReadText, environment: Mapping[str, str] =
         given["on_collision"] = _on_collision(raw.on_collision)
     if raw.existing is not None:
         given["existing"] = _existing(raw.existing)
+    given["trust_ledger"] = raw.trust_ledger
     if raw.report is not None:
         format_of(raw.report)
         given["keep_validators"] = True

@@ -96,7 +96,10 @@ def _now_lines(progress: Mapping[str, Any]) -> list[str]:
         f" {number(progress.get('delayed', 0))} to be tried again; {octets(got)}, {rate(got / seconds)}",
     ]
     hosts = ", ".join(f"{printable(host)} ({number(count)})" for host, count in progress.get("slow_hosts", ()))
-    return [*lines, f"most wait for {hosts}"] if hosts else lines
+    if hosts:
+        lines.append(f"most wait for {hosts}")
+    bound_by = progress.get("bound_by")
+    return [*lines, f"bound by {printable(bound_by)}: other slots are empty"] if bound_by else lines
 
 
 def _advice(standing: Standing, run: RunRecord) -> str:

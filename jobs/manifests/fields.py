@@ -7,6 +7,7 @@
     mirrors                      further URLs: a list, or text with blanks between them
     headers                      request fields: an object, a list of "Name: value", or text with one a line
     method                       of the request; GET when it is not there
+    priority                     a whole number; among the items of a host the higher come first; 0 when it is not there
 
 Names are compared without case; ``-`` and ``_`` in the name of an algorithm do not count. An empty value is none.
 Any other name is a column, kept as text. Pure; every error is a ValueError with one phrase.
@@ -28,6 +29,7 @@ __all__ = ["KNOWN", "line_of", "parse_json"]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 9.1
 _MAX_SIZE_DIGITS: Final = 18
+_PRIORITY: Final = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII).fullmatch
 # Without content, or no request for a representation.
 _NO_METHODS: Final = frozenset(("CONNECT", "HEAD", "TRACE"))
 
@@ -87,6 +89,15 @@ def _size(value: object) -> int:
         text = _text(value).strip(BLANKS)
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_SIZE_DIGITS):
         raise ValueError("expected a number of octets")
+    return int(text)
+
+
+def _priority(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value).strip(BLANKS)
+    if _PRIORITY(text) is None:
+        raise ValueError("expected a whole number from -999999999 to 999999999")
     return int(text)
 
 
@@ -158,6 +169,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "mirrors": _mirrors,
     "headers": _headers,
     "method": _method,
+    "priority": _priority,
 }
 
 KNOWN: Final = frozenset(("url", "name", *_PARSERS))

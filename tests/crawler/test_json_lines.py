@@ -103,6 +103,7 @@ EVENTS: list[tuple[Event, dict[str, Any] | None]] = [
             "delayed": 3,
             "bytes": 9,
             "manifest_done": False,
+            "bound_by": None,
         },
     ),
     (
@@ -122,6 +123,7 @@ EVENTS: list[tuple[Event, dict[str, Any] | None]] = [
             "skip_reasons": {"done": 1},
             "stopped_by": None,
             "local_failure": None,
+            "bound_by": {},
         },
     ),
 ]

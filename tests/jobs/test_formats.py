@@ -58,6 +58,8 @@ def _told(line: Line | DetailedLine | BadLine) -> str:
 def _extras(extras: Extras) -> Iterator[str]:
     if extras.method != "GET":
         yield extras.method
+    if extras.priority:
+        yield f"priority={extras.priority}"
     if extras.size is not None:
         yield f"size={extras.size}"
     yield from (f"{name}={digest.hex()[:4]}" for name, digest in extras.digests)
@@ -85,6 +87,10 @@ def _extras(extras: Extras) -> Iterator[str]:
         ({"url": A, "headers": ["X-A: 1", "X-A: 2"]}, f"{A} X-A: 1 X-A: 2"),
         ({"url": A, "headers": "X-A: 1\nX-B: 2"}, f"{A} X-A: 1 X-B: 2"),
         ({"url": A, "method": "post"}, f"{A} POST"),
+        ({"url": A, "priority": "-3"}, f"{A} priority=-3"),
+        ({"url": A, "priority": 7.0}, f"{A} priority=7"),
+        ({"url": A, "priority": "high"}, "bad: priority: expected a whole number from -999999999 to 999999999"),
+        ({"url": A, "priority": True}, "bad: priority: true or false; expected text"),
         ({"url": A, "Label": "dog", "n": 7, "yes": True, "o": [1]}, f"{A} Label='dog' n='7' yes='true' o='[1]'"),
         ({"name": "x"}, "bad: no url"),
         ({"url": 7}, "bad: url: a number; expected text"),

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from fetchd.jobs import scheduler as scheduler_module
+from fetchd.jobs.extras import Extras
 from fetchd.jobs.failures import Failure, FailureClass, verdict
 from fetchd.jobs.items import Item
 from fetchd.jobs.rates import Rates
@@ -511,6 +512,43 @@ def test_a_postponed_item_comes_behind_those_that_wait() -> None:
         scheduler.done(item_, 1.0)
     assert started == [1, 2, first.line]
     assert not scheduler.queued
+
+
+def test_items_of_a_host_start_by_their_priority_and_then_in_order() -> None:
+    """Those without are between those above and those below 0; hosts take turns as ever."""
+    scheduler = a_scheduler(concurrency=1)
+    priorities = [0, -1, 2, 0, 1, 2, -1]
+    for item, priority in zip(items("a", 7), priorities, strict=True):
+        item.extras = Extras(priority=priority) if priority else None
+        scheduler.add(item, 0.0)
+    [other] = items("b", 1)
+    scheduler.add(other, 0.0)
+    started: list[int | str] = []
+    while (item_ := scheduler.next(0.0)) is not None:
+        started.append(item_.line if item_ is not other else "b")
+        scheduler.done(item_, 0.0)
+    assert started == [2, "b", 5, 4, 0, 3, 1, 6]
+    assert not scheduler.queued
+
+
+def test_items_of_any_priority_are_given_up_with_their_host() -> None:
+    """None is forgotten."""
+    scheduler = a_scheduler(per_host=1)
+    for item, priority in zip(items("a", 5), [1, 0, -1, 0, 7], strict=True):
+        item.extras = Extras(priority=priority)
+        scheduler.add(item, 0.0)
+    given_up: list[tuple[Item, Failure]] = []
+    ended: list[int] = []
+    now = 0.0
+    while scheduler.queued or scheduler.in_flight or scheduler.delayed:
+        started = scheduler.next(now)
+        if started is not None:
+            scheduler.done(started, now, REFUSED)
+            ended.append(started.line)
+        given_up += scheduler.take_given_up()
+        now += 1.0
+    assert now < 100
+    assert sorted([*ended, *(item.line for item, _ in given_up)]) == [0, 1, 2, 3, 4]
 
 
 def test_failures_of_items_are_not_held_against_the_host() -> None:
