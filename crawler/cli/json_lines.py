@@ -7,8 +7,8 @@ One object a line, UTF-8, told apart by ``event``; a field that has no value is 
     finished  line url result path size seconds status final_url class message reason
               result is done, skipped, failed or invalid; reason says why it was skipped (done: in an earlier run,
               duplicate, collision, kept); size is octets; class and message tell of the failure
-    progress  read done skipped failed invalid in_flight queued delayed bytes manifest_done     twice a second
-    summary   read done skipped failed invalid left unread bytes seconds failures skip_reasons stopped_by local_failure
+    progress  read done skipped failed invalid in_flight queued delayed bytes manifest_done bound_by     twice a second
+    summary   read done skipped failed invalid left unread bytes seconds failures skip_reasons stopped_by local_failure bound_by
               the last line; read = done + skipped + failed + invalid + left
 
 Between ``started`` and ``finished`` of an item there are as many ``retried`` and ``started`` as it takes; an item that
