@@ -287,11 +287,11 @@ def test_every_event_is_told_with_all_its_fields() -> None:
     section = RUN.partition("## Events")[2].partition("\n## ")[0]
     charter = (ROOT / "crawler" / "cli" / "json_lines.py").read_text().partition("\n\n")[2].partition("\n\n")[2]
     for event in ("started", "retried", "finished", "progress", "summary"):
-        line = re.search(rf"^ +{event} +(.*?)(?:  |$)", charter, re.MULTILINE)
+        line = re.search(rf"^ +{event} +(.*?)(?:;|(?<![\n ]) {{3,}}(?=[a-z]))", charter, re.MULTILINE | re.DOTALL)
         row = re.search(rf"^\| `{event}` \| (.*) \|$", section, re.MULTILINE)
         assert line
         assert row
-        names = re.findall(r"[a-z_]+", line[1].partition(";")[0])
+        names = re.findall(r"[a-z_]+", re.sub(r"\(.*?\)", "", line[1]))
         told = re.sub(r"\(.*?\)", "", row[1]).partition(";")[0]
         assert re.findall(r"`([a-z_]+)`", told) == names
 

@@ -4,12 +4,12 @@ One object a line, UTF-8, told apart by ``event``; a field that has no value is 
 
     started   line url attempt                                     an attempt begins; attempt counts from 1
     retried   line url class message status delay                  it failed and is made again after delay seconds
-    finished  line url result path size seconds status final_url class message reason
+    finished  line url result path size seconds status final_url class message reason;
               result is done, skipped, failed or invalid; reason says why it was skipped (done: in an earlier run,
               duplicate, collision, kept); size is octets; class and message tell of the failure
     progress  read done skipped failed invalid in_flight queued delayed bytes manifest_done bound_by     twice a second
-    summary   read done skipped failed invalid left unread bytes seconds failures skip_reasons stopped_by local_failure bound_by
-              the last line; read = done + skipped + failed + invalid + left
+    summary   read done skipped failed invalid left unread bytes seconds failures skip_reasons stopped_by local_failure
+              bound_by (host: seconds for which it kept slots empty); the last line; read = done + skipped + failed + invalid + left
 
 Between ``started`` and ``finished`` of an item there are as many ``retried`` and ``started`` as it takes; an item that
 needed no request has ``finished`` alone. A reader that is slow slows the run; one that leaves does not end it.
