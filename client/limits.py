@@ -32,6 +32,12 @@ DECODE_STEPS_PER_TURN: Final = 16
 LITTLE_STEP_BYTES: Final = 32_768
 LITTLE_STEP_COST: Final = 4
 
+# A JSON document of more characters than this is parsed in steps; one of so many takes 10 to 30 ms. A step of so many
+# takes about 1 ms, and the loop goes on after steps for so many seconds.
+LARGE_JSON_CHARS: Final = 1_048_576
+JSON_STEP_CHARS: Final = 65_536
+JSON_TURN_S: Final = 0.005
+
 # Content of a redirection that is read to keep the connection; more than this, and closing is cheaper.
 MAX_DRAIN_BYTES: Final = 65_536
 

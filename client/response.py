@@ -23,7 +23,8 @@ from .exceptions import ClientResponseError, ContentTypeError, StreamConsumedErr
 from .exchange import Exchange
 from .framing import Framing
 from .heads import split_head
-from .limits import MAX_DRAIN_BYTES
+from .large_json import loads_in_turns
+from .limits import LARGE_JSON_CHARS, MAX_DRAIN_BYTES
 from .mediatypes import charset_of, codec_for, media_type_of
 from .pacing import Pace
 from .redirects import resolve_reference
@@ -401,9 +402,11 @@ class ClientResponse:
     ) -> Any:
         """Read the content as JSON.
 
+        A document of more than 1,048,576 characters is parsed in steps between which others have their turns.
+
         Args:
             encoding: As for ``text``.
-            loads: The parser.
+            loads: The parser. Any but the default is called once, with the whole text.
             content_type: Expected media type; ``application/json`` also takes ``*/*+json``. None takes any.
 
         Raises:
@@ -418,7 +421,10 @@ class ClientResponse:
                 headers=self.headers,
                 history=self.history,
             )
-        return loads(await self.text(encoding))
+        text = await self.text(encoding)
+        if loads is json_module.loads and len(text) > LARGE_JSON_CHARS:
+            return await loads_in_turns(text)
+        return loads(text)
 
     def _is_type(self, expected: str) -> bool:
         seen = self.content_type
