@@ -9,7 +9,8 @@ One object a line, UTF-8, told apart by ``event``; a field that has no value is 
               duplicate, collision, kept); size is octets; class and message tell of the failure
     progress  read done skipped failed invalid in_flight queued delayed bytes manifest_done bound_by     twice a second
     summary   read done skipped failed invalid left unread bytes seconds failures skip_reasons stopped_by local_failure
-              bound_by (host: seconds for which it kept slots empty); the last line; read = done + skipped + failed + invalid + left
+              bound_by (host: seconds for which it kept slots empty); the last line;
+              read = done + skipped + failed + invalid + left
 
 Between ``started`` and ``finished`` of an item there are as many ``retried`` and ``started`` as it takes; an item that
 needed no request has ``finished`` alone. A reader that is slow slows the run; one that leaves does not end it.
