@@ -332,7 +332,12 @@ class RawServer:
 
 @contextlib.asynccontextmanager
 async def raw_server(
-    script: Script, *, tls: ssl.SSLContext | None = None, unix: Path | None = None, host: str = "127.0.0.1"
+    script: Script,
+    *,
+    tls: ssl.SSLContext | None = None,
+    unix: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> AsyncIterator[RawServer]:
     """Serve every connection by *script* until the end of the ``async with``.
 
@@ -340,12 +345,13 @@ async def raw_server(
         script: Run once a connection; the connection is closed in order when it returns.
         tls: The server's context, None for plain text.
         unix: Path of a Unix socket to listen on instead of TCP.
-        host: Address to listen on, ``127.0.0.1`` or ``::1``; the port is free and chosen by the system.
+        host: Address to listen on, ``127.0.0.1`` or ``::1``.
+        port: Port of a server that comes back; 0 for a free one, chosen by the system.
 
     Raises:
         ExceptionGroup: At the end, what scripts raised. Scripts still running are cancelled.
     """
-    with _listener(unix, host) as listener:
+    with _listener(unix, host, port) as listener:
         server = RawServer(script, listener, tls)
         server._start()
         try:
@@ -354,13 +360,14 @@ async def raw_server(
             await server._stop()
 
 
-def _listener(unix: Path | None, host: str) -> socket.socket:
+def _listener(unix: Path | None, host: str, port: int) -> socket.socket:
     if unix is not None:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(unix))
     else:
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        listener.bind((host, 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
     listener.setblocking(False)
     listener.listen(1024)
     return listener

@@ -41,9 +41,9 @@ class Site:
         self._under_way = 0
 
     @asynccontextmanager
-    async def serve(self, host: str = "127.0.0.1") -> AsyncIterator[RawServer]:
-        """Serve on a free port of *host*."""
-        async with raw_server(self.script, host=host) as server:
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[RawServer]:
+        """Serve on *port* of *host*; 0 is a free one."""
+        async with raw_server(self.script, host=host, port=port) as server:
             yield server
 
     async def script(self, conn: RawConnection) -> None:
