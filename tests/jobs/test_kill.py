@@ -67,7 +67,7 @@ print("ended", flush=True)
 """
 
 
-def files(seed: int, small: int = 60) -> list[File]:
+def files(seed: int, small: int = 240) -> list[File]:
     """Files of every manner: most of them small, some that last long enough to be killed in their middle."""
     rng = random.Random(seed)
     sizes = (0, 1, 1000, KIB, 20_000, 64 * KIB, 64 * KIB + 1, 300_000)
@@ -199,7 +199,7 @@ async def killed_at_random(folder: Path, seed: int, kills: int, *, table: bool =
             trial.tabulate()
         for _ in range(kills):
             # By what was answered, not by the clock: a run is slow or quick as the machine is busy or not.
-            await trial.run_and_kill(rng.randrange(16), 0.1 * rng.random() ** 2)
+            await trial.run_and_kill(rng.randrange(16), 0.03 * rng.random() ** 2)
             trial.check()
         await trial.finish()
         return trial

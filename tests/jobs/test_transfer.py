@@ -180,6 +180,18 @@ async def test_a_known_length_decides_what_is_small(tmp_path: Path) -> None:
             assert at_work.content(fetched) == LARGE[:size]
 
 
+async def test_a_body_that_comes_at_once_and_is_not_small_is_written_at_once(tmp_path: Path) -> None:
+    """It needs no note of how to go on with it: nothing more is to come. Its time is set as well."""
+    body = LARGE[: SMALL_BODY_BYTES + 1]
+    reply = response(200, body, [ETAG, ("Last-Modified", MODIFIED)])
+    async with desk(tmp_path, reply) as at_work:
+        await at_work.attempt()  # the connection that is made here expects more from now on
+        fetched = await at_work.attempt()
+        assert (fetched.data, fetched.size, at_work.part, at_work.notes) == (None, len(body), body, [])
+        part = next(tmp_path.rglob("*.part"))
+        assert part.stat().st_mtime == fetched.modified == MODIFIED_S
+
+
 async def test_nothing_is_written_before_the_ledger_knows_how_to_go_on(tmp_path: Path) -> None:
     """A kill at any moment then finds octets only with the validator that is theirs."""
     asked: asyncio.Event = asyncio.Event()
