@@ -33,7 +33,7 @@ INLINE_BYTES: Final = 131_072
 """Octets that are hashed in the loop: 0.1 to 0.3 ms."""
 
 # The strongest first: of the digests that a head tells, one is enough.
-_BY_STRENGTH: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha1", "md5", "crc32")
+_BY_STRENGTH: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha1", "md5", "crc64nvme", "crc32c", "crc32")
 _TELLS_DIGEST: Final = re.compile(rb"(?i)\n(?:repr-digest|content-(?:digest|md5)|x-goog-hash|x-amz-checksum-)")
 
 

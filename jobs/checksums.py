@@ -5,8 +5,8 @@
     a response     Repr-Digest, Content-Digest (RFC 9530), Content-MD5 (RFC 1864), x-goog-hash, x-amz-checksum-*
 
 A response's digests are about the octets as they were sent, so they are of use only while nothing is decoded, and of a
-206, which holds a part, only those that are about the whole. Algorithms that this Python cannot compute (crc32c,
-crc64nvme) are passed over: such a field is as good as none.
+206, which holds a part, only those that are about the whole. A field by an algorithm that cannot be computed here
+(crc32c and crc64nvme without their extra, see ``crcs.py``) is as good as none.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from fetchd.client.digests import parse_digests
 
+from .crcs import CRC_OCTETS, Crc, missing_for
 from .targets import parse_target
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "algorithm_named",
     "digest_octets",
     "head_digests",
+    "missing_for",
     "new_hash",
     "parse_digest",
     "spelled",
@@ -49,13 +51,14 @@ _OCTETS: Final[Mapping[str, int]] = {
     "sha512": 64,
     "blake2b": 64,
     "crc32": 4,
+    **CRC_OCTETS,
 }
 ALGORITHMS: Final = tuple(_OCTETS)
-"""What can be computed, by the names that reports and the ledger use."""
+"""What is known, by the names that reports and the ledger use; some only with an extra, see `missing_for`."""
 
 _OTHER_NAMES: Final = {"sha": "sha1"}
 # By the number of hexadecimal digits, for lists that do not name their algorithm.
-_BY_LENGTH: Final = {2 * octets: name for name, octets in _OCTETS.items() if name not in ("blake2b", "crc32")}
+_BY_LENGTH: Final = {2 * octets: name for name, octets in _OCTETS.items() if name != "blake2b" and "crc" not in name}
 
 
 class Hash(Protocol):
@@ -96,8 +99,11 @@ def digest_octets(algorithm: str, value: str | bytes) -> bytes:
     """Return the octets of a digest that is written in hexadecimal digits or base64, or given as it is.
 
     Raises:
-        ValueError: It is none of these, or has another length than the digests of *algorithm*, one of `ALGORITHMS`.
+        ValueError: It is none of these, or has another length than the digests of *algorithm*, one of `ALGORITHMS`;
+            or that cannot be computed here.
     """
+    if missing := missing_for(algorithm):
+        raise ValueError(missing)
     length = _OCTETS[algorithm]
     if isinstance(value, bytes) and len(value) == length:
         return value
@@ -113,7 +119,13 @@ def digest_octets(algorithm: str, value: str | bytes) -> bytes:
 
 
 def new_hash(algorithm: str) -> Hash:
-    """Return a hash that has taken nothing yet; *algorithm* is one of `ALGORITHMS`."""
+    """Return a hash that has taken nothing yet; *algorithm* is one of `ALGORITHMS`.
+
+    Raises:
+        ValueError: It cannot be computed here.
+    """
+    if algorithm in CRC_OCTETS:
+        return Crc(algorithm)
     return _Crc32() if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
 
 
@@ -126,12 +138,15 @@ def parse_digest(text: str) -> Digest:
     """Return the digest that `spelled` wrote.
 
     Raises:
-        ValueError: It is none, its algorithm is not known, or it has another length than that algorithm's.
+        ValueError: It is none, its algorithm is not known or cannot be computed here, or it has another length than
+            that algorithm's.
     """
     name, _, digits = text.partition(":")
     algorithm = algorithm_named(name)
     if algorithm is None:
         raise ValueError(f"unknown algorithm {name[:20]!r}; expected one of {', '.join(ALGORITHMS)}")
+    if missing := missing_for(algorithm):
+        raise ValueError(missing)
     try:
         octets = bytes.fromhex(digits)
     except ValueError:
@@ -198,7 +213,7 @@ def head_digests(fields: Iterable[tuple[bytes, bytes]], status: int) -> list[Dig
         found += _structured(values.get("content-digest", ()))
         found += _base64("md5", values.get("content-md5", ()))
         found += _amazon(values)
-    return list(dict.fromkeys(found))
+    return [digest for digest in dict.fromkeys(found) if not missing_for(digest[0])]
 
 
 def _structured(values: Iterable[str]) -> list[Digest]:
@@ -215,9 +230,9 @@ def _is_stored_as_sent(values: Mapping[str, list[str]]) -> bool:
 
 
 def _google(values: Iterable[str]) -> list[Digest]:
-    """``crc32c=AAAAAA==,md5=...``, in one field or in several; only the md5 can be computed here."""
+    """``crc32c=AAAAAA==,md5=...``, in one field or in several."""
     members = (member.strip().partition("=") for value in values for member in value.split(","))
-    return [digest for name, _, text in members if name == "md5" for digest in _base64("md5", (text,))]
+    return [digest for name, _, text in members if name in _OCTETS for digest in _base64(name, (text,))]
 
 
 def _amazon(values: Mapping[str, list[str]]) -> list[Digest]:

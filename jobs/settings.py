@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from .checksums import ALGORITHMS
+from .checksums import ALGORITHMS, missing_for
 from .exceptions import SettingsError
 from .limits import Limits
 from .manifests.formats import FORMATS, Format
@@ -128,6 +128,8 @@ class RunSettings:
             )
         if self.checksum is not None and self.checksum not in ALGORITHMS:
             raise SettingsError(f"checksum is {self.checksum!r}; expected one of {', '.join(ALGORITHMS)}")
+        if self.checksum is not None and (missing := missing_for(self.checksum)):
+            raise SettingsError(f"checksum: {missing}")
         if self.trust_ledger and self.existing != "keep":
             raise SettingsError(f"trust_ledger looks at no file, and existing is {self.existing!r}; expected keep")
         if self.durability not in get_args(Durability):

@@ -35,7 +35,7 @@ THIRD_PARTIES = {
         "python_socks",
         "yarl",
     },
-    "jobs": {"botocore", "multidict", "pyarrow", "yarl"},
+    "jobs": {"awscrt", "botocore", "multidict", "pyarrow", "yarl"},
     "crawler": {"multidict", "rich", "typer", "uvloop", "yarl"},
 }
 

@@ -5,9 +5,12 @@
       out=x.iso
       checksum=sha-256=5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
       header=X-Key: 1
+      http-user=me
+      http-passwd=secret
 
 The first URL is the item's, the others its mirrors. Understood are ``out``, ``dir``, ``checksum``, ``header``,
-``referer`` and ``user-agent``; any other option is a column. Lines that begin with ``#`` are comments. An item is
+``referer``, ``user-agent``, and ``http-user`` with ``http-passwd``, which are sent by Basic unless a ``header`` says
+otherwise; any other option is a column. Lines that begin with ``#`` are comments. An item is
 complete when the next one begins.
 """
 
@@ -15,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
+
+from fetchd.client import BasicAuth
 
 from ..checksums import algorithm_named
 from .fields import line_of
@@ -25,6 +30,7 @@ __all__ = ["MAX_ENTRY_BYTES", "aria2_lines"]
 MAX_ENTRY_BYTES: Final = 262_144
 """Octets of one item, its options included."""
 
+_SECRETS: Final = ("http-user", "http-passwd")
 _FIELDS: Final = {"referer": "Referer", "user-agent": "User-Agent"}
 
 
@@ -38,6 +44,7 @@ class _Entry:
         self._options: dict[str, str] = {}
         self._headers: list[str] = []
         self._digests: dict[str, str] = {}
+        self._secrets: dict[str, str] = {}
         self._bad: BadLine | None = None
 
     def add(self, number: int, line: bytes) -> None:
@@ -50,7 +57,7 @@ class _Entry:
                 raise ValueError(f"more than {MAX_ENTRY_BYTES} octets of options for one URL")
             self._take(decoded(line).strip(BLANKS))
         except ValueError as exc:
-            self._bad = BadLine(number, shown(line.strip()), str(exc))
+            self._bad = BadLine(number, _shown_option(line.strip()), str(exc))
 
     def _take(self, text: str) -> None:
         name, equals, value = text.partition("=")
@@ -61,6 +68,8 @@ class _Entry:
             self._headers.append(value)
         elif name in _FIELDS:
             self._headers.append(f"{_FIELDS[name]}: {value}")
+        elif name in _SECRETS:
+            self._secrets[name] = value
         elif name == "checksum":
             given, _, digest = value.partition("=")
             algorithm = algorithm_named(given)
@@ -80,10 +89,18 @@ class _Entry:
             folder, name = values.pop("dir", ""), values.pop("out", "")
             if folder:
                 name = f"{folder}/{name or _basename(urls[0])}"
-            values |= {"url": urls[0], "mirrors": urls[1:] or None, "headers": self._headers or None, "name": name}
+            values |= {"url": urls[0], "mirrors": urls[1:] or None, "headers": self._fields() or None, "name": name}
             return line_of(self._number, values)
         except ValueError as exc:
             return BadLine(self._number, shown(self._line.strip()), str(exc))
+
+    def _fields(self) -> list[str]:
+        """Return the request fields, which are kept nowhere: a column would come into names and reports."""
+        user = self._secrets.get("http-user")
+        if not user or any(field.lower().startswith("authorization:") for field in self._headers):
+            return self._headers
+        credentials = BasicAuth(user, self._secrets.get("http-passwd", ""), "utf-8")
+        return [*self._headers, f"Authorization: {credentials.encode()}"]
 
 
 def aria2_lines(chunks: Iterable[bytes]) -> Iterator[Batch]:
@@ -108,6 +125,12 @@ def aria2_lines(chunks: Iterable[bytes]) -> Iterator[Batch]:
             yield batch[start : start + BATCH_LINES]
     if entry is not None:
         yield [entry.finished()]
+
+
+def _shown_option(line: bytes) -> str:
+    """A line for a message; of what may be secret the name alone."""
+    name = shown(line.partition(b"=")[0]).lower()
+    return f"{name}=..." if name in ("header", *_SECRETS) else shown(line)
 
 
 def _basename(url: str) -> str:

@@ -229,7 +229,7 @@ async def chosen(
 
 async def test_the_manifest_counts_before_the_sidecar_and_that_before_the_head() -> None:
     """Of what others say of the same content, the nearest to the user is believed."""
-    given = Extras(digests=(("sha1", bytes(20)), ("sha-512", bytes(64)), ("crc32c", bytes(4))))
+    given = Extras(digests=(("sha1", bytes(20)), ("sha-512", bytes(64)), ("whirlpool", bytes(4))))
     found = Checks(None, Sidecar({"a": ("md5", bytes(16))}, ()))
     head = [repr_digest(SMALL), ("Content-MD5", base64.b64encode(bytes(16)).decode())]
     check = await chosen(found, given, head)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from fetchd.jobs.exceptions import ManifestError
 from fetchd.jobs.extras import Extras
 from fetchd.jobs.manifests import BadLine, Batch, DetailedLine, Format, Line, open_manifest
-from fetchd.jobs.manifests.aria2 import MAX_ENTRY_BYTES
+from fetchd.jobs.manifests.aria2 import MAX_ENTRY_BYTES, aria2_lines
 from fetchd.jobs.manifests.expansion import urls_of
 from fetchd.jobs.manifests.formats import FORMATS, format_of, manifest_lines
 from fetchd.jobs.manifests.lines import BATCH_LINES, MAX_LINE_BYTES
@@ -187,6 +187,9 @@ def test_a_table_whose_columns_have_no_names_cannot_be_read(table: str | bytes, 
 
 # aria2
 
+_NO_COLON = "a login for Basic authentication must not hold a colon (RFC 7617 section 2)"
+_ME = base64.b64encode("me:s\u00e9:x".encode()).decode()
+
 
 @pytest.mark.parametrize(
     ("manifest", "expected"),
@@ -198,6 +201,13 @@ def test_a_table_whose_columns_have_no_names_cannot_be_read(table: str | bytes, 
         (f"{A}\n checksum=sha-256={SHA256.hex()}\n", [f"1 {A} sha256=2d71"]),
         (f"{A}\n header=X-A: 1\n header=X-B: 2\n referer=http://r/\n", [f"1 {A} X-A: 1 X-B: 2 Referer: http://r/"]),
         (f"{A}\n user-agent=me\n split=5\n # no option\n\n gid=1\n", [f"1 {A} User-Agent: me split='5' gid='1'"]),
+        (f"{A}\n http-user=me\n http-passwd=s\u00e9:x\n", [f"1 {A} Authorization: Basic {_ME}"]),
+        (f"{A}\n http-user=me\n header=authorization: Mine\n", [f"1 {A} authorization: Mine"]),
+        (f"{A}\n http-passwd=secret\n", [f"1 {A}"]),
+        (
+            f"{A}\n http-user=a:b\n",
+            [f"1 bad: {_NO_COLON}"],
+        ),
         (f" out=x\n{A}\n", ["1 bad: an option without a URL above it", f"2 {A}"]),
         (f"{A}\n out\n out=y\n{B}\n", ["2 bad: no option; expected name=value", f"4 {B}"]),
         (f"{A}\n checksum=sha-1=00\n", ["1 bad: sha1: no sha1 digest; expected 40 hexadecimal digits or their base64"]),
@@ -208,6 +218,15 @@ def test_a_table_whose_columns_have_no_names_cannot_be_read(table: str | bytes, 
 def test_an_input_file_of_aria2(manifest: str, expected: list[str]) -> None:
     """What is wrong in an option is told with its line, and nothing of the item is fetched."""
     assert told(lines_of(manifest, "aria2")) == expected
+
+
+@pytest.mark.parametrize("option", [b"http-passwd=", b"header=Authorization: ", b"HTTP-Passwd="])
+def test_a_bad_line_does_not_tell_a_secret(option: bytes) -> None:
+    """It is told by its name; its value may be known to nobody who reads the report."""
+    [[bad]] = list(aria2_lines([b"http://h/a\n  " + option + b"secret\xff\n"]))
+    assert isinstance(bad, BadLine)
+    assert bad.text == option.partition(b"=")[0].decode().lower() + "=..."
+    assert "secret" not in bad.reason
 
 
 def test_the_options_of_one_url_have_a_bound() -> None:
