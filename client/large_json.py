@@ -197,7 +197,7 @@ class _Document:
         place = None if between is None else between.last(self._text, at, at + self._step_chars)
         if place is None:
             return None, at
-        end, next_at = place
+        end, next_at = place[0], self.skip(place[1])
         text = f"{opening}{self._text[at:end]}{_CLOSING[opening]}"
         try:
             many, end = self._decode(text, 0)

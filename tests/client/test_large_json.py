@@ -6,6 +6,8 @@ import asyncio
 import json
 import math
 import sys
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -60,6 +62,24 @@ def test_the_steps_give_what_one_call_gives(value: object, layout: dict[str, Any
     assert outcome(text, step_chars) == outcome(text, None) == repr(value)
 
 
+def spread(value: object, blanks: Callable[[], str]) -> str:
+    """*value* as JSON with blanks wherever they may be, no two places alike."""
+    if isinstance(value, list):
+        inner = ",".join(spread(item, blanks) for item in value) or blanks()
+        return f"{blanks()}[{inner}]{blanks()}"
+    if isinstance(value, dict):
+        names = (f"{blanks()}{json.dumps(name)}{blanks()}:{spread(item, blanks)}" for name, item in value.items())
+        return f"{blanks()}{{{','.join(names) or blanks()}}}{blanks()}"
+    return f"{blanks()}{json.dumps(value)}{blanks()}"
+
+
+@given(VALUES, st.integers(1, 80), st.randoms(use_true_random=False))
+def test_blanks_may_be_anywhere_and_differ(value: object, step_chars: int, random: Random) -> None:
+    """What is between the first two members tells nothing of what is between others."""
+    text = spread(value, lambda: random.choice(["", "", "", " ", "\n\t", "\r  "]))
+    assert outcome(text, step_chars) == outcome(text, None) == repr(value)
+
+
 @given(VALUES, st.sampled_from(LAYOUTS), st.integers(1, 80), st.data())
 def test_what_is_no_json_is_refused_in_the_same_place(
     value: object, layout: dict[str, Any], step_chars: int, data: st.DataObject
@@ -82,6 +102,7 @@ def test_what_is_no_json_is_refused_in_the_same_place(
 @pytest.mark.parametrize(
     "text",
     [
+        "[-1000000,null, null]",
         "[1,,2]",
         "[1, 2, , 3]",
         "[1, 2, ]",
