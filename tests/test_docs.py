@@ -156,6 +156,7 @@ def test_every_feature_has_a_test_that_exists() -> None:
         assert len(cells) == 6, row
         assert all(cells), row
         assert is_test(f"client/{cells[1].strip('`')}"), row
+        assert all(re.match(r"(yes|no|partly|-)(?![a-z])", cell) for cell in cells[2:]), row
 
 
 def test_the_error_tree_is_drawn_whole() -> None:
