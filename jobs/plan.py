@@ -1,4 +1,4 @@
-"""What a manifest holds, before anything is fetched: items, bad lines, duplicates, colliding names, hosts.
+"""What a manifest holds, before anything is fetched: items, bad lines, duplicates, colliding names, hosts, octets.
 
 Everything is read, and what is read is kept on disk, in a temporary file of SQLite's, so that memory follows the number
 of hosts and not of items. Names are those that a run gives: it is the run's intake that reads the lines.
@@ -6,16 +6,19 @@ of hosts and not of items. Names are those that a run gives: it is the run's int
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from .exceptions import SettingsError
 from .intake import Admitted, Intake
 from .items import Item, Outcome
 from .manifests import Batch
 from .remote_manifests import manifest_of
+from .sampling import MAX_SAMPLE, Estimate, Reservoir, Sample, ask, estimated
 from .sessions import open_session
 from .settings import RunSettings
 from .templates import Template
@@ -68,6 +71,7 @@ class Plan(NamedTuple):
         octets: Sum of these sizes.
         slots: Items that a run has under way at a time.
         per_host: The same for one host.
+        sample: What was found out of some of the items without a size; None when nobody was asked.
     """
 
     items: int
@@ -81,6 +85,15 @@ class Plan(NamedTuple):
     octets: int
     slots: int
     per_host: int
+    sample: Sample | None = None
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """Octets of all items, those that the manifest says among them; None when nobody was asked."""
+        if self.sample is None:
+            return None
+        rest = estimated(self.sample, self.items - self.sized)
+        return Estimate(*(self.octets + each for each in rest))
 
     @property
     def bound_by(self) -> str | None:
@@ -103,18 +116,28 @@ class Plan(NamedTuple):
         return self.items / rounds
 
 
-async def plan(settings: RunSettings) -> Plan:
-    """Read the manifest of a run to its end and say what it holds. None of its items is asked for, no folder is made.
+async def plan(settings: RunSettings, *, sample: int = 0, rng: random.Random | None = None) -> Plan:
+    """Read the manifest of a run to its end and say what it holds. No folder is made.
+
+    Args:
+        settings: Those of the run.
+        sample: Items of those without a size that are asked for theirs, at most `MAX_SAMPLE`. Default 0: none is.
+        rng: Chooses them; None for chance.
 
     Raises:
         ManifestError: It cannot be read.
+        SettingsError: *sample* is out of range.
     """
-    counting = _Counting(settings)
+    if not 0 <= sample <= MAX_SAMPLE:
+        raise SettingsError(f"sample is {sample}; expected 0 to {MAX_SAMPLE}")
+    chosen = Reservoir(sample, rng or random.Random()) if sample else None
+    counting = _Counting(settings, chosen)
     try:
         async with open_session(settings) as session, manifest_of(settings, session) as source:
             async for batch in source:
                 counting.add(batch)
-        return counting.result()
+        found = counting.result()
+        return found if chosen is None else found._replace(sample=await ask(chosen.items, settings))
     finally:
         counting.close()
 
@@ -122,7 +145,8 @@ async def plan(settings: RunSettings) -> Plan:
 class _Counting:
     """Counts items as they come."""
 
-    def __init__(self, settings: RunSettings) -> None:
+    def __init__(self, settings: RunSettings, chosen: Reservoir | None) -> None:
+        self._chosen = chosen
         self._settings = settings
         self._template = Template.parse(settings.name)
         self._hosts: Counter[str] = Counter()
@@ -155,6 +179,8 @@ class _Counting:
             if item.extras is not None and item.extras.size is not None:
                 self._sized += 1
                 self._octets += item.extras.size
+            elif self._chosen is not None:
+                self._chosen.add(item)
         self._database.executemany(
             "INSERT INTO items VALUES (?, ?, ?, ?)",
             [(_hash(item.path), _key(item), item.line, item.path) for item in items],

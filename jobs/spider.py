@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOptions
 
@@ -24,10 +25,24 @@ from .targets import Target, without_userinfo
 from .templates import ASKED
 from .transfer import AttemptFailedError, Fetched, status_failure
 
-__all__ = ["SpiderRun"]
+__all__ = ["Asked", "Asking", "SpiderRun"]
 
 # What says that the server does not know HEAD here, not that the resource is not there (RFC 9110 section 15).
 _NO_HEAD = frozenset((405, 501))
+
+
+class Asked(NamedTuple):
+    """What a server says of an item that is there.
+
+    Attributes:
+        size: The length that was told; None when none was.
+        status: Status code of the answer.
+        final_url: Where redirections led; None when that is the item's URL.
+    """
+
+    size: int | None
+    status: int
+    final_url: str | None
 
 
 class _OwnUrl:
@@ -63,6 +78,11 @@ class Asking:
         self._first_contact = manners.bounded(session.timeout)
 
     async def attempt(self, item: Item) -> Fetched:
+        """Ask for *item* once, as `ask` does."""
+        found = await self.ask(item)
+        return Fetched(found.size or 0, None, found.status, found.final_url)
+
+    async def ask(self, item: Item) -> Asked:
         """Ask for *item* once.
 
         Raises:
@@ -81,7 +101,7 @@ class Asking:
             message = f"the attempt took longer than {self._timeout:g} s"
             raise AttemptFailedError(Failure(FailureClass.TIMEOUT_TOTAL, message)) from exc
 
-    async def _ask(self, item: Item) -> Fetched:
+    async def _ask(self, item: Item) -> Asked:
         method = "HEAD" if item.extras is None or item.extras.method == "GET" else item.extras.method
         response = await self._request(item, method)
         if response.status in _NO_HEAD and method == "HEAD":
@@ -93,7 +113,7 @@ class Asking:
         if size is None and not 200 <= response.status <= 299:
             raise AttemptFailedError(status_failure(response))
         final_url = without_userinfo(str(response.url)) if response.history else None
-        return Fetched(size or 0, None, response.status, final_url)
+        return Asked(size, response.status, final_url)
 
     async def _request(self, item: Item, method: str) -> ClientResponse:
         sources = None if item.extras is None else item.extras.sources

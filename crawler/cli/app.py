@@ -174,38 +174,39 @@ def get(
 _command(get, of_network, of_quiet, of_config)
 
 
-@app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))
 def plan(
     manifest: given.Manifest,
+    sample: given.Sample = None,
     format: given.Format = None,
     expand: given.Expand = False,
     name: given.Name = None,
     concurrency: given.Concurrency = None,
     per_host: given.PerHost = None,
+    rate: given.Rate = None,
+    per_host_rate: given.PerHostRate = None,
     profile: given.Profile = None,
     json: given.StatusJson = False,
+    **options: Any,
 ) -> int:
     """Say what a manifest holds, before it is run; nothing is fetched.
 
-    Items, bad lines, duplicates, colliding names, hosts, and the host that would bind the run. The exit code is 1
-    where lines are bad or names collide.
+    Items, bad lines, duplicates, colliding names, octets, hosts, and the host that would bind the run. With --sample
+    some items are asked for their size. The exit code is 1 where lines are bad or names collide.
 
     \b
     Example:  fetchd plan urls.csv --per-host 2
+              fetchd plan urls.txt --sample 200
     """
     from .options import RawRun
     from .plan_command import tell_plan
 
-    raw = RawRun(
-        manifest=manifest,
-        format=format,
-        expand=expand,
-        name=name,
-        concurrency=concurrency,
-        per_host=per_host,
-        profile=profile,
-    )
-    return tell_plan(raw, as_json=json)
+    own = {"manifest": manifest, "format": format, "expand": expand, "name": name, "concurrency": concurrency}
+    own |= {"per_host": per_host, "rate": rate, "per_host_rate": per_host_rate, "profile": profile}
+    return tell_plan(raw_of(RawRun, {**own, **options}), sample=sample, as_json=json)
+
+
+# A plan tries nothing again and takes no content.
+_command(plan, of_network, but=("retries", "max_bytes", "decode", "low_speed", "save_cookies"))
 
 
 @app.command(cls=PlainCommand, context_settings=dict(_CONTEXT))

@@ -58,6 +58,14 @@ Profile = Annotated[
         help="Take 'default', 'polite' (one a second and host) or 'lan' (no bound a host) (name; default default).",
     ),
 ]
+Sample = Annotated[
+    str | None,
+    typer.Option(
+        "--sample",
+        metavar="N",
+        help="Ask so many items without a size for theirs, by HEAD, and estimate the octets of all (items; default 0).",
+    ),
+]
 Classes = Annotated[
     list[str] | None,
     typer.Option("--class", metavar="CLASS", help="Take only what failed as this; repeatable (class; default all)."),

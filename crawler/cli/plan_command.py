@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import Any, Final
 
 from fetchd.jobs.exceptions import ManifestError, SettingsError
@@ -17,18 +18,20 @@ from .event_loop import new_event_loop
 from .exit_codes import ExitCode
 from .options import RawRun, run_order
 from .streams import read_text, say
+from .values import parse_count
 
 __all__ = ["plan_lines", "tell_plan"]
 
 _MOST_HOSTS: Final = 5
 
 
-def tell_plan(raw: RawRun, *, as_json: bool) -> int:
+def tell_plan(raw: RawRun, *, sample: str | None, as_json: bool) -> int:
     """Write to standard output what a manifest holds; return the exit code."""
     try:
-        settings = run_order(raw, read_text).settings
+        settings = run_order(raw, read_text, os.environ).settings
+        asked = 0 if sample is None else _count(sample)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            found = runner.run(plan(settings))
+            found = runner.run(plan(settings, sample=asked))
     except (ManifestError, SettingsError) as exc:
         say(str(exc))
         return ExitCode.USAGE
@@ -49,6 +52,9 @@ def plan_lines(found: Plan) -> list[str]:
     if found.sized:
         of_all = "" if found.sized == found.items else f" in the {number(found.sized)} items whose size is said"
         lines.append(f"{octets(found.octets)}{of_all}")
+    if found.items > found.sized:
+        lines.append(f"{number(found.items - found.sized)} items whose size is not said")
+    lines += _sample_lines(found)
     lines += [f"bad: {failure_line(outcome)}" for outcome in found.bad_lines]
     if found.invalid > len(found.bad_lines):
         lines.append(f"bad: {number(found.invalid - len(found.bad_lines))} more")
@@ -63,6 +69,25 @@ def plan_lines(found: Plan) -> list[str]:
             f" {found.used_slots:.1f} of {found.slots} slots are in use on average"
         )
     return lines
+
+
+def _count(text: str) -> int:
+    try:
+        return parse_count(text, 0)
+    except ValueError as exc:
+        raise SettingsError(f"--sample is {text!r}; {exc}") from exc
+
+
+def _sample_lines(found: Plan) -> list[str]:
+    sample, estimate = found.sample, found.estimate
+    if sample is None or estimate is None:
+        return []
+    told = f"asked {number(sample.asked)} of them: {number(len(sample.sizes))} tell a length"
+    told += f", {number(sample.unknown)} are there without one, {number(sample.failed)} failed"
+    if not sample.sizes:
+        return [told]
+    sums = f"about {octets(estimate.likely)} in all, between {octets(estimate.low)} and {octets(estimate.high)}"
+    return [told, f"{sums}, but for those without a length" if sample.unknown else sums]
 
 
 def _collision_line(collision: tuple[str, int, int, bool]) -> str:
@@ -80,7 +105,16 @@ def _as_object(found: Plan) -> dict[str, Any]:
         "colliding": found.colliding,
         "bytes": found.octets,
         "sized": found.sized,
+        **_sample_object(found),
         "hosts": dict(found.hosts.most_common()),
         "bound_by": found.bound_by,
         "used_slots": round(found.used_slots, 1),
     }
+
+
+def _sample_object(found: Plan) -> dict[str, Any]:
+    sample, estimate = found.sample, found.estimate
+    if sample is None or estimate is None:
+        return {"sample": None, "estimate": None}
+    counts = {"told": len(sample.sizes), "unknown": sample.unknown, "failed": sample.failed}
+    return {"sample": {"asked": sample.asked, **counts}, "estimate": estimate._asdict()}
