@@ -292,6 +292,11 @@ class Intake:
         if entry.validator is None:
             return None
         offset = self._part_size_of(item.path) or 0
+        if entry.missing:
+            # The file has its whole length, with holes: it says nothing of what is there, the ledger does.
+            is_there = offset == entry.total and self._was_in_this_boot(entry.run)
+            missing = entry.missing if is_there else ()
+            return ResumePoint(0, entry.validator, entry.total, entry.final_url or item.shown_url, missing)
         if (entry.total is not None and offset > entry.total) or not self._was_in_this_boot(entry.run):
             offset = 0
         return ResumePoint(offset, entry.validator, entry.total, entry.final_url or item.shown_url)

@@ -73,6 +73,7 @@ class Row:
         final_url: Where redirections led; None when that is *url*.
         validator: What identifies the representation whose octets are in the ``.part`` file; None: no resume.
         total: Length of that representation in octets; None when not known.
+        missing: Ranges of it that are not in the ``.part`` file, where several connections write that; empty else.
         digest: Of the file, as ``checksums.spelled`` writes it; None when nobody asked for one.
         etag: Kept when it is set, at the cost of its octets: leave it None unless somebody asked for it.
         last_modified: The same.
@@ -98,6 +99,7 @@ class Row:
     final_url: str | None = None
     validator: str | None = None
     total: int | None = None
+    missing: tuple[tuple[int, int], ...] = ()
     digest: str | None = None
     etag: str | None = None
     last_modified: str | None = None
@@ -161,6 +163,7 @@ class Entry:
         digest: As in `Row`.
         etag: As in `Row`.
         file: As in `Row`.
+        missing: As in `Row`.
     """
 
     row: int
@@ -175,6 +178,7 @@ class Entry:
     digest: str | None = None
     etag: str | None = None
     file: str | None = None
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 class Collision(NamedTuple):
@@ -250,6 +254,7 @@ def _extra_of(row: Row) -> str | None:
         "final_url": None if row.final_url is None else without_userinfo(row.final_url),
         "validator": row.validator,
         "total": row.total,
+        "missing": row.missing or None,
         "digest": row.digest,
         "etag": row.etag,
         "last_modified": row.last_modified,
@@ -282,6 +287,7 @@ def load_row(stored: StoredRow, run_started: float, derive: Derive) -> Row:
         final_url=extra.get("final_url"),
         validator=extra.get("validator"),
         total=extra.get("total"),
+        missing=_ranges(extra.get("missing")),
         digest=extra.get("digest"),
         etag=extra.get("etag"),
         last_modified=extra.get("last_modified"),
@@ -312,7 +318,12 @@ def entry_of(candidate: Candidate) -> Entry:
         extra.get("digest"),
         extra.get("etag"),
         extra.get("file"),
+        _ranges(extra.get("missing")),
     )
+
+
+def _ranges(stored: list[list[int]] | None) -> tuple[tuple[int, int], ...]:
+    return tuple((start, end) for start, end in stored or ())
 
 
 def judge(wanted: Wanted, candidates: Iterable[Candidate], run: int, derive: Derive) -> Entry | Collision | None:

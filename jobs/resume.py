@@ -54,12 +54,15 @@ class ResumePoint(NamedTuple):
         total: Length of the whole in octets, None when the first answer did not tell.
         final_url: Where redirections led; it informs and decides nothing, since signed locations change
             with each request. The validator and the length tell whether it is the same representation.
+        missing: Ranges that are not there, of a body that several connections fetched; *offset* means nothing then.
+            Empty for one whose octets are there from the first to *offset*.
     """
 
     offset: int
     validator: str
     total: int | None
     final_url: str
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 class ContentRange(NamedTuple):

@@ -54,7 +54,7 @@ from .read_ahead import ReadAhead
 from .recorder import Entry, Recorder
 from .remote_manifests import manifest_of
 from .retrying import FailedItems, details_of
-from .scheduler import Scheduler
+from .scheduler import Scheduler, SpareSlots
 from .sessions import open_session
 from .settings import RunSettings
 from .sinks import Folder
@@ -168,6 +168,8 @@ class Run:
             self._manners,
             bandwidth=None if settings.limits.bandwidth is None else Bandwidth(settings.limits.bandwidth),
             decodes=settings.decode,
+            segments=settings.segments,
+            spare=SpareSlots(self._scheduler, self._loop.time, self._pump),
             keeps_validators=self._keeps_validators,
             name_file=file_namer(template) if template.needs_head else None,
         )
@@ -574,7 +576,7 @@ class Run:
         self._stop_at(self._settings.limits.exceeded(failed=self._given_up))
         row = self._row(item, State.FAILED, started)
         row.status, row.failure_class, row.message = failure.status, failure.failure_class.value, failure.message
-        if item.resume is not None and item.resume.offset:
+        if item.resume is not None and (item.resume.offset or item.resume.missing):
             self._keep_resume(row, item)
 
         def on_recorded(_: PolicyError | None) -> None:
@@ -622,7 +624,7 @@ class Run:
     def _keep_resume(self, row: Row, item: Item) -> None:
         point = item.resume
         assert point is not None, "called for an item that can be gone on with"
-        row.validator, row.total = point.validator, point.total
+        row.validator, row.total, row.missing = point.validator, point.total, point.missing
         row.final_url = None if point.final_url == item.shown_url else point.final_url
 
     # Ends.

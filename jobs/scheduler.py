@@ -42,7 +42,7 @@ from .lanes import NOT_ARMED, Lane
 from .latency import SLOW_S
 from .rates import Rates
 
-__all__ = ["MAX_REMEMBERED_HOSTS", "Scheduler"]
+__all__ = ["MAX_REMEMBERED_HOSTS", "Scheduler", "SpareSlots"]
 
 MAX_REMEMBERED_HOSTS: Final = 10_000
 """Hosts without items whose trouble, or answering, is remembered, oldest forgotten first; some 4 MB."""
@@ -292,6 +292,29 @@ class Scheduler:
         self._count(lane, lane.queued + 1, lane.depth)
         self._settle(lane, now)
 
+    def borrow(self, host: str, now: float) -> bool:
+        """Take a slot for one more connection to *host*, if no item could have it; whether there is one."""
+        lane = self._lanes.get(host)
+        if lane is None or lane.queued or self._ready or self.in_flight >= self._concurrency:
+            return False
+        rates, budget = self._rates, lane.budget
+        if rates is not None and max(rates.ready_at, rates.host_ready_at(host)) > now:
+            return False
+        may = lane.active < lane.slots if budget is None else budget.may_start(now, lane.active)
+        if may:
+            lane.active += 1
+            self.in_flight += 1
+            if rates is not None:
+                rates.take(host, now)
+        return may
+
+    def repay(self, host: str, now: float) -> None:
+        """Give back what was borrowed."""
+        lane = self._lanes[host]
+        lane.active -= 1
+        self.in_flight -= 1
+        self._settle(lane, now)
+
     def gate_host(self, host: str, until: float, now: float) -> None:
         """Let nothing of *host* start before *until* (Retry-After on an answer that is no failure)."""
         lane = self._lanes.get(host)
@@ -454,6 +477,30 @@ class Scheduler:
             f"<Scheduler {self.queued} queued, {self.delayed} delayed, {self.in_flight} in flight, "
             f"{len(self._lanes)} hosts>"
         )
+
+
+class SpareSlots:
+    """Lends slots of a scheduler; the face of ``segmented.Spare``.
+
+    Args:
+        scheduler: Whose slots they are.
+        clock: Monotonic seconds.
+        on_repaid: Called when one was given back, which an item may want.
+    """
+
+    def __init__(self, scheduler: Scheduler, clock: Callable[[], float], on_repaid: Callable[[], None]) -> None:
+        self._scheduler = scheduler
+        self._clock = clock
+        self._on_repaid = on_repaid
+
+    def borrow(self, host: str) -> bool:
+        """See ``Scheduler.borrow``."""
+        return self._scheduler.borrow(host, self._clock())
+
+    def repay(self, host: str) -> None:
+        """See ``Scheduler.repay``."""
+        self._scheduler.repay(host, self._clock())
+        self._on_repaid()
 
 
 def _not_attempted(item: Item, failure: Failure | None) -> Failure:

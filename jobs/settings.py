@@ -66,6 +66,8 @@ class RunSettings:
         limits: How fast the run may go as a whole, and what ends it; by default nothing.
         format: Format of the manifest, one of ``manifests.FORMATS``; None, the default, tells it by content and name.
         expand: Whether ``[001-100]`` and ``{a,b}`` in a URL of the manifest stand for many URLs. Default False.
+        segments: Connections that may share one large body (of 2 MiB and more, with a strong validator), where slots
+            are free that no item wants. Default 1.
         window: Items that wait in memory at most; further ones are put aside on disk. Default 100,000.
         trust_ledger: Take the ledger's word for what is done, and look at no file of it. Default False.
 
@@ -102,11 +104,12 @@ class RunSettings:
     limits: Limits = field(default_factory=Limits)
     format: Format | None = None
     expand: bool = False
+    segments: int = 1
     window: int = 100_000
     trust_ledger: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "per_host", "window"):
+        for name in ("concurrency", "per_host", "segments", "window"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; expected 1 or more")
         if self.retries < 0:

@@ -35,6 +35,7 @@ from .items import Item
 from .manners import Manners
 from .mirrors import fields_for
 from .resume import Decision, ResumePoint, Step, is_coded, resume_decision, resume_fields, validator_of
+from .segments import LEAST_BYTES, SegmentMap, Spare
 from .sinks import BAD_SUFFIX, Folder
 from .targets import without_userinfo
 
@@ -45,6 +46,10 @@ SMALL_BODY_BYTES: Final = 65_536
 
 PARTIAL_ROW_BYTES: Final = 1_048_576
 """Octets beyond which it pays to have the ledger remember how to go on with a body after a kill."""
+
+
+MAX_WITHOUT_RANGES: Final = 10_000
+"""Hosts that are remembered for knowing no ranges."""
 
 
 class AttemptFailedError(Exception):
@@ -131,6 +136,8 @@ class Transfer:
         keeps_validators: Whether ETag and Last-Modified are handed on, for the ledger.
         bandwidth: Says how quickly content is taken; None for as quickly as it comes.
         decodes: Whether *session* removes content codings: the length that is told is then not that of the file.
+        segments: Connections that may share a large body.
+        spare: Gives slots to those beyond the first; None for none.
         manners: Asked before a request that an attempt makes beyond its first, and for the bounds of a host that has
             not answered yet; None for nobody in particular.
 
@@ -151,6 +158,8 @@ class Transfer:
         bandwidth: Bandwidth | None = None,
         keeps_validators: bool = False,
         decodes: bool = False,
+        segments: int = 1,
+        spare: Spare | None = None,
         name_file: Callable[[Item, ClientResponse], str | None] | None = None,
     ) -> None:
         if manners is None:
@@ -167,6 +176,9 @@ class Transfer:
         self._manners = manners
         self._bandwidth = bandwidth
         self._decodes = decodes
+        self._segments = segments
+        self._spare = spare
+        self._without_ranges: set[str] = set()
         # Hot path: one coroutine between a slot and the client.
         self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
         if bandwidth is not None:
@@ -192,6 +204,8 @@ class Transfer:
         status: int | None = None
         if item.resume is not None and _is_of_another_mirror(item):
             _start_over(item)
+        if item.resume is not None and item.resume.missing:
+            return await self._go_on_in_segments(item, item.resume)
         point = item.resume if item.resume is not None and item.resume.offset else None
         try:
             while True:
@@ -333,8 +347,14 @@ class Transfer:
                 item.resume = None
                 await self._note_partial(item)
             return self._written(item, self._result(item, response, len(data), data, digest))
-        fd = self._folder.open_part(item.path)
         head_at = asyncio.get_running_loop().time()
+        validator = self._shareable(item, response, length)
+        if validator is not None and length is not None:
+            item.resume = ResumePoint(0, validator, length, without_userinfo(str(response.url)), ((0, length),))
+            fetched = await self._share(item, response, item.resume)
+            fetched.head_at = head_at
+            return fetched
+        fd = self._folder.open_part(item.path)
         fetched = await self._stream(item, response, fd, 0, length, check)
         fetched.head_at = head_at
         return fetched
@@ -394,6 +414,98 @@ class Transfer:
                 with contextlib.suppress(JobError):
                     self._folder.remove_part(item.path)
 
+    def _shareable(self, item: Item, response: ClientResponse, length: int | None) -> str | None:
+        """The validator of a body that several connections may share; None for one that they may not."""
+        if self._segments < 2 or length is None or length < 2 * LEAST_BYTES or item.method != "GET":
+            return None
+        if item.host in self._without_ranges:
+            return None
+        return validator_of(response.headers)
+
+    async def _go_on_in_segments(self, item: Item, point: ResumePoint) -> Fetched:
+        """Fetch what is missing of a body that several connections have begun."""
+        try:
+            return await self._share(item, None, point)
+        except ClientError as exc:
+            raise AttemptFailedError(self._failure(item, exc, None)) from exc
+
+    async def _share(self, item: Item, first: ClientResponse | None, point: ResumePoint) -> Fetched:
+        """Fetch what is missing by as many connections as there are slots for; *first* is an answer with the whole.
+
+        Whatever happens, ``item.resume`` says what is missing.
+        """
+        from .segmented import ChangedError, SegmentedBody
+
+        assert point.total is not None, "a map has a length"
+        shared = SegmentMap(point.total, point.missing)
+
+        async def note() -> None:
+            item.resume = point._replace(missing=shared.missing)
+            await self._note_partial(item)
+
+        body = SegmentedBody(
+            shared,
+            point,
+            ask=partial(self._ask_for_range, item),
+            open_file=partial(self._folder.open_part, item.path, resume=True),
+            note=note,
+            pace=self._bandwidth,
+            spare=self._spare,
+            host=item.host,
+            connections=self._segments,
+        )
+        try:
+            if first is not None:
+                if item.extras is not None and item.extras.sources is not None:
+                    item.extras.sources.part_from = item.extras.sources.current
+                # Before the file has its length: octets that are not there must never be taken for some that are.
+                await note()
+                self._lay_out(item, point.total)
+            await body.fetch(first)
+        except ChangedError as exc:
+            _start_over(item)
+            message = f"it is fetched anew: {exc.reason}"
+            raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, exc.status)) from exc
+        except ClientError:
+            raise
+        except OSError as exc:
+            raise self._folder.failure(item.path, exc) from exc
+        finally:
+            self._received += body.received
+            if not body.knows_ranges and len(self._without_ranges) < MAX_WITHOUT_RANGES:
+                self._without_ranges.add(item.host)
+            if item.resume is not None and item.resume.missing:
+                item.resume = point._replace(missing=shared.missing)
+        return await self._conclude_shared(item, body.answer or first, point.total)
+
+    def _lay_out(self, item: Item, total: int) -> None:
+        fd = self._folder.open_part(item.path)
+        try:
+            os.ftruncate(fd, total)
+        finally:
+            os.close(fd)
+
+    def _ask_for_range(self, item: Item, fields: dict[str, str]) -> AbstractAsyncContextManager[ClientResponse]:
+        given = [] if item.extras is None else fields_for(item.url, _url_of(item), item.extras.headers)
+        return self._session.get(_url_of(item), headers=[*given, *fields.items()])
+
+    async def _conclude_shared(self, item: Item, answer: ClientResponse | None, total: int) -> Fetched:
+        """All octets are in the ``.part`` file."""
+        assert answer is not None, "octets came with it"
+        _check_size(item, total, answer.status)
+        digest, check = None, self._checks.of(item.url, item.extras, answer)
+        if check is not None:
+            fd = self._folder.open_part(item.path, resume=True)
+            try:
+                await check.read(fd, total)
+            finally:
+                os.close(fd)
+            digest = self._conclude(item, check, answer.status)
+        fetched = self._result(item, answer, total, None, digest)
+        if fetched.modified is not None:
+            self._folder.set_modified(item.path, fetched.modified)
+        return fetched
+
     def _result(
         self, item: Item, response: ClientResponse, size: int, data: bytes | None, digest: str | None
     ) -> Fetched:
@@ -439,7 +551,7 @@ async def _paid(attempt: Callable[[Item], Awaitable[Fetched]], bandwidth: Bandwi
 def _start_over(item: Item) -> None:
     """Have the next request ask for the whole; ``item.resume`` goes on telling that the ledger may have a validator."""
     if item.resume is not None:
-        item.resume = item.resume._replace(offset=0)
+        item.resume = item.resume._replace(offset=0, missing=())
 
 
 def _url_of(item: Item) -> str:

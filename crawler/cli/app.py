@@ -126,7 +126,7 @@ _command(retry, of_run, of_network, of_voice, of_config, but=_NOT_OF_RETRY)
 
 
 # A mirror has no files that could have names, or be there already; its folder has another default.
-_NOT_OF_MIRROR: Final = ("output", "name", "existing", "trust_ledger", "spider", "on_done", "decode")
+_NOT_OF_MIRROR: Final = ("output", "name", "existing", "trust_ledger", "segments", "spider", "on_done", "decode")
 
 
 def mirror(output: sending.Output = None, **options: Any) -> int:

@@ -94,6 +94,12 @@ RunReport = Annotated[
         help="Write the report here at the end: .jsonl, .csv, .parquet (file; default none).",
     ),
 ]
+Segments = Annotated[
+    str | None,
+    typer.Option(
+        "--segments", metavar="N", help="Fetch one large body by up to so many connections (connections; default 1)."
+    ),
+]
 Rate = Annotated[
     str | None,
     typer.Option("--rate", metavar="R", help="Send at most so many requests a second (rate; default none)."),

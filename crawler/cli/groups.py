@@ -27,6 +27,7 @@ def of_run(
     output: given.OutputFolder = None,
     concurrency: given.Concurrency = None,
     per_host: given.PerHost = None,
+    segments: given.Segments = None,
     rate: given.Rate = None,
     per_host_rate: given.PerHostRate = None,
     bandwidth: given.Bandwidth = None,

@@ -68,6 +68,7 @@ class RawRun(RawNetwork):
     output: str | None = None
     concurrency: str | None = None
     per_host: str | None = None
+    segments: str | None = None
     name: str | None = None
     on_collision: str | None = None
     existing: str | None = None
@@ -165,6 +166,7 @@ class _Given(TypedDict, total=False):
     output: Path
     concurrency: int
     per_host: int
+    segments: int
     name: str
     on_collision: OnCollision
     existing: Existing
@@ -211,6 +213,8 @@ def run_order(raw: RawRun, read_text: ReadText, environment: Mapping[str, str] =
         given["concurrency"] = _parsed("--concurrency", raw.concurrency, lambda text: parse_count(text, 1))
     if raw.per_host is not None:
         given["per_host"] = _parsed("--per-host", raw.per_host, lambda text: parse_count(text, 1))
+    if raw.segments is not None:
+        given["segments"] = _parsed("--segments", raw.segments, lambda text: parse_count(text, 1))
     if raw.name is not None:
         given["name"] = raw.name
     if raw.on_collision is not None:

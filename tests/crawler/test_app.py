@@ -122,7 +122,7 @@ def test_values_are_not_converted_by_typer(arguments: list[str]) -> None:
         (["run"], "missing argument 'MANIFEST' (see fetchd run --help)"),
         (["get"], "missing argument 'URL' (see fetchd get --help)"),
         (["status"], "missing argument 'DIR' (see fetchd status --help)"),
-        (["run", "--segments", "5", "m"], "no such option: --segments"),
+        (["run", "--such-a-thing", "5", "m"], "no such option: --such-a-thing"),
         (["rum"], "no such command 'rum'. Did you mean 'run'? (see fetchd --help)"),
         (["run", "a", "b"], "got unexpected extra argument"),
         (["run", "m", "-j"], "option '-j' requires an argument"),

@@ -13,6 +13,7 @@ import pytest
 
 from fetchd.jobs.exceptions import SettingsError
 from fetchd.jobs.ledger import State
+from fetchd.jobs.limits import Limits
 from tests.support.nginx import Nginx
 from tests.support.runs import files_below, prepare, rows_of, run_lines
 
@@ -160,3 +161,19 @@ async def test_a_body_that_has_changed_meanwhile_is_fetched_whole(
     assert list(files_below(tmp_path / "out").values()) == [LARGE[:200_000][::-1]]
     [access] = [access for access in nginx.access_log(2) if access.range]
     assert (access.status, access.sent) == (200, 200_000)
+
+
+@pytest.mark.parametrize("way", ["plain", "TLS"])
+async def test_one_body_by_several_connections(nginx: Nginx, tmp_path: Path, way: str) -> None:
+    """Ranges of one file, joined to what lies there; asked for at a rate that leaves time to share it."""
+    body = random.Random(11).randbytes(6 << 20)
+    (nginx.root / "shared.bin").write_bytes(body)
+    nginx.clear_access_log()
+    url = nginx.url("/shared.bin") if way == "plain" else nginx.tls_url("/shared.bin")
+    settings: dict[str, Any] = {} if way == "plain" else {"cacert": nginx.authority}
+    ran = await run_lines(tmp_path, [url], segments=3, limits=Limits(bandwidth=6 << 20), **settings)
+    assert ran.summary.done == 1
+    assert list(files_below(tmp_path / "out").values()) == [body]
+    statuses = Counter(access.status for access in nginx.access_log(3))
+    assert statuses[206] >= 2
+    assert statuses.total() == statuses[206] + statuses[200]
