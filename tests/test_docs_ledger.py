@@ -36,6 +36,7 @@ def ledger(tmp_path: Path) -> Ledger:
         row = Row("http://h/a", "other", State.FAILED, derived=False, attempts=3, line=7, status=500, method="POST")
         row.failure_class, row.message, row.final_url = "http-5xx", "status 500", "http://g/"
         row.validator, row.total, row.digest, row.etag, row.last_modified = '"1"', 3, "md5:00", '"1"', "today"
+        row.missing = ((0, 1), (2, 3))
         row.file, row.details = "third", {"size": 3}
         ledger.commit([row])
     return ledger
