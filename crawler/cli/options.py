@@ -8,7 +8,6 @@ Every problem is a SettingsError with one sentence: which option, what was seen,
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -390,6 +389,8 @@ def _check_spider(raw: RawRun) -> None:
 
 def _words(option: str, text: str) -> tuple[str, ...]:
     """The words of a command, as a shell divides them; no shell is asked."""
+    import shlex  # 1 ms of the start, for those who give a command
+
     try:
         words = tuple(shlex.split(text))
     except ValueError as exc:

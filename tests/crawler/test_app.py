@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from fetchd.crawler.cli.app import app, main
+from fetchd.crawler.cli.app import _part_for, app, main
 from fetchd.crawler.cli.exit_codes import ExitCode
 from fetchd.jobs.settings import RunSettings
 from tests.crawler.command import FETCHD, environment, fetchd
@@ -89,6 +89,23 @@ def test_the_defaults_that_help_tells_are_those_of_a_run(name: str, default: str
     for command, option in OPTIONS:
         if option.name == name and (name != "output" or command == "run"):
             assert option.help.endswith(f"default {default}).")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_that_is_made_alone_is_what_it_is_among_all(name: str) -> None:
+    """Making all of them takes longer than some of them work."""
+    alone: Any = typer.main.get_command(_part_for([name]))
+    assert set(alone.commands) == {name}
+    command, known = alone.commands[name], COMMANDS[name]
+    context = typer.Context(command, info_name=name)
+    assert command.get_help(context) == known.get_help(typer.Context(known, info_name=name))
+    assert [option.name for option in alone.params] == [option.name for option in GROUP.params]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["no-command"]])
+def test_who_names_no_command_is_told_of_all(words: list[str]) -> None:
+    """Help lists them, and a slip is answered with the nearest."""
+    assert _part_for(words) is app
 
 
 @pytest.mark.slow
