@@ -9,7 +9,7 @@ Knows nothing of jobs. The vocabulary is aiohttp's where the meaning is the same
 
 from . import exceptions
 from .addresses import AddressPolicy, is_public_address
-from .auth import BasicAuth, BearerAuth, DigestAuth
+from .auth import Auth, BasicAuth, BearerAuth, DigestAuth
 from .base_connector import BaseConnector
 from .connectors import TCPConnector, UnixConnector
 from .continued import ContinuedContent
@@ -55,6 +55,7 @@ __all__ = [
     *exceptions.__all__,
     "AddrInfo",
     "AddressPolicy",
+    "Auth",
     "BaseConnector",
     "BasicAuth",
     "BearerAuth",

@@ -17,7 +17,11 @@ __all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth", "is_refusal"]
 
 
 class Auth(Protocol):
-    """What can authenticate requests. Its ``repr`` shows no secret."""
+    """What can authenticate requests: one of this module, or of your own. Its ``repr`` shows no secret.
+
+    It may be shared by requests, which ask it in turn. A request is made at most five times: as ``authorize`` has it,
+    and with four answers.
+    """
 
     def authorize(self, method: str, target: str, content: bytes | None) -> str | None:
         """Credentials for a request that was not challenged; None when a challenge must come first.
@@ -30,7 +34,8 @@ class Auth(Protocol):
     ) -> str | None:
         """Credentials in answer to the *challenges* of a 401 or 407; None when there is no (further) answer.
 
-        *sent* are those that the challenged request had; None for a request without.
+        *sent* are those that the challenged request had; None for a request without. They tell a refusal from a
+        challenge to a request that was under way before the credentials of now were known.
         """
 
 

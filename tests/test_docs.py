@@ -141,6 +141,16 @@ def spelled(default: object) -> str:
     return "time.time" if default is time.time else repr(default)
 
 
+@pytest.mark.parametrize(
+    ("heading", "of"), [("Sessions", [ClientSession]), ("Connectors", [TCPConnector, UnixConnector])]
+)
+def test_every_parameter_has_its_row_and_every_row_its_parameter(heading: str, of: list[type]) -> None:
+    """Once, in the table of its chapter."""
+    table = CLIENT.partition(f"\n## {heading}\n")[2].partition("| parameter |")[2].partition("\n\n")[0]
+    told = [name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(told) == sorted({name for each in of for name in inspect.signature(each).parameters})
+
+
 def test_every_option_of_a_request_has_its_row() -> None:
     """In the order of the table of requests."""
     section = CLIENT.partition("## Requests")[2].partition("\n## ")[0]

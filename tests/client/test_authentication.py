@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fetchd.client import (
+    Auth,
     BasicAuth,
     BearerAuth,
     ClientSession,
@@ -19,7 +20,6 @@ from fetchd.client import (
     UnixConnector,
     request,
 )
-from fetchd.client.auth import Auth
 from fetchd.client.netrc_file import NetrcFile
 from tests.support.cancelling import Moment, cancelled_at_each_await
 from tests.support.raw_proxy import http_proxy
@@ -68,6 +68,28 @@ def moved_to(url: Callable[[], str], status: int = 302) -> Script:
 def nonce_of(asked: Request) -> str:
     """The nonce that a request answers; empty without."""
     return asked.fields.get("Authorization", "").partition('nonce="')[2].partition('"')[0]
+
+
+class Renewed:
+    """Credentials of one's own: a token that is renewed when the one of now is refused."""
+
+    def __init__(self, *, gives_up: bool = True) -> None:
+        self.renewals = 0
+        self._gives_up = gives_up
+
+    def authorize(self, method: str, target: str, content: bytes | None) -> str | None:
+        """The token of now."""
+        return f"Token {self.renewals}"
+
+    def answer(
+        self, challenges: Iterable[str], method: str, target: str, content: bytes | None, sent: str | None
+    ) -> str | None:
+        """The token of now if it is not the one that was refused, else the next."""
+        if sent == self.authorize(method, target, content):
+            if self.renewals and self._gives_up:
+                return None
+            self.renewals += 1
+        return self.authorize(method, target, content)
 
 
 # Who gets them.
@@ -413,3 +435,42 @@ async def test_a_connector_shares_cookies_when_it_is_told_to() -> None:
                     assert await reply.text() == "-"
                 assert (connector.cookie_jar is not None) is shares
     assert UnixConnector(path="/x", share_cookies=True).cookie_jar is not None
+
+
+# Credentials of one's own.
+
+
+async def test_a_token_of_ones_own_is_renewed_once_for_all_who_were_refused() -> None:
+    """Each is told what it was sent with, so that the second one refused takes the token that the first one renewed."""
+    both = asyncio.Barrier(2)
+
+    async def script(conn: RawConnection) -> None:
+        async for asked in conn:
+            if asked.fields["Authorization"] == "Token 0":
+                await both.wait()  # neither is answered before both have come
+                await conn.send(response(401, fields=[("WWW-Authenticate", "Token")]))
+            else:
+                await conn.send(response(200))
+
+    auth = Renewed()
+    async with raw_server(script) as server, ClientSession(auth=auth) as session:
+        replies = await asyncio.gather(session.get(server.url("/1")), session.get(server.url("/2")))
+        assert [reply.status for reply in replies] == [200, 200]
+        for reply in replies:
+            await reply.read()
+        assert auth.renewals == 1
+        assert sorted(asked.fields["Authorization"] for asked in server.requests) == ["Token 0"] * 2 + ["Token 1"] * 2
+
+
+@pytest.mark.parametrize(("gives_up", "tokens"), [(True, 2), (False, 5)])
+async def test_no_credentials_of_ones_own_are_offered_for_ever(gives_up: bool, tokens: int) -> None:
+    """What always has another answer is asked four times; the last refusal is the response."""
+
+    async def script(conn: RawConnection) -> None:
+        async for _ in conn:
+            await conn.send(response(401, fields=[("WWW-Authenticate", "Token")]))
+
+    async with raw_server(script) as server, ClientSession(auth=Renewed(gives_up=gives_up)) as session:
+        async with session.get(server.url()) as reply:
+            assert reply.status == 401
+        assert [asked.fields["Authorization"] for asked in server.requests] == [f"Token {n}" for n in range(tokens)]

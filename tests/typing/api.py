@@ -20,6 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from yarl import URL
 
 from fetchd.client import (
+    Auth,
     BaseConnector,
     BasicAuth,
     BearerAuth,
@@ -268,7 +269,8 @@ async def proxies(session: ClientSession) -> None:
     """Credentials of every kind, a proxy in each place."""
     assert_type(BasicAuth.decode("Basic dTpw"), BasicAuth)
     assert_type(BasicAuth("user", "password", "utf-8").encode(), str)
-    for auth in (BasicAuth("user"), BearerAuth("token"), DigestAuth("user", "password")):
+    kinds: list[Auth] = [BasicAuth("user"), BearerAuth("token"), DigestAuth("user", "password")]
+    for auth in kinds:
         ClientSession(proxy="http://proxy:3128", proxy_auth=auth, trust_env=False)
         ProxyConnector(proxy="http://proxy:3128", proxy_auth=auth)
         await session.get("/", proxy=URL("http://proxy"), proxy_auth=auth, proxy_headers={"A": "b"})
