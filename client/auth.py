@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from .challenges import Challenge, parse_challenges, quoted
 
-__all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth", "is_refusal"]
+__all__ = ["Auth", "BasicAuth", "BearerAuth", "DigestAuth", "check_auth", "is_refusal"]
 
 
 class Auth(Protocol):
@@ -37,6 +37,20 @@ class Auth(Protocol):
         *sent* are those that the challenged request had; None for a request without. They tell a refusal from a
         challenge to a request that was under way before the credentials of now were known.
         """
+
+
+def check_auth(auth: Auth | None) -> Auth | None:
+    """Return *auth* if it is none, or can authenticate requests.
+
+    Raises:
+        TypeError: It cannot. Nothing of it is told but its type.
+    """
+    if auth is not None and not (hasattr(auth, "authorize") and hasattr(auth, "answer")):
+        raise TypeError(
+            f"credentials of type {type(auth).__name__}; expected a BasicAuth(user, password), a BearerAuth, a "
+            "DigestAuth or an Auth of your own"
+        )
+    return auth
 
 
 class BasicAuth(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from multidict import CIMultiDict
 
-from .auth import Auth, is_refusal
+from .auth import Auth, check_auth, is_refusal
 from .bodies import Body, BytesBody, as_body, json_body
 from .cookie_syntax import given_by_hand
 from .exceptions import ClientError, RedirectError, TooManyRedirects
@@ -21,12 +21,12 @@ from .exchange import Exchange
 from .heads import check_trailers, check_value, lowered, merge_fields, request_head
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
 from .mediatypes import charset_of
-from .options import RequestOptions
+from .options import RequestOptions, check_options
 from .proxies import Proxy, parse_proxy
 from .redirects import Redirect, redirect_decision, strip_fields
 from .response import ClientResponse
 from .routes import Route
-from .timeouts import Timeout
+from .timeouts import Timeout, as_timeout
 from .trust import TLS_OPTIONS, tls_wishes
 from .urls import exact_url, locate, tell_url, with_params, without_userinfo
 from .watch import Watch
@@ -103,6 +103,7 @@ class Hops:
     """One request of a caller and the redirections that follow it."""
 
     def __init__(self, session: ClientSession, method: str, url: str, options: RequestOptions) -> None:
+        check_options(options)
         self._session = session
         self._method = method
         self._options = options
@@ -119,9 +120,7 @@ class Hops:
         self._proxy = _proxy_of(options)
         self._history: list[ClientResponse] = []
         self._tls = None if TLS_OPTIONS.isdisjoint(options) else tls_wishes(options)
-        timeout = options.get("timeout", session._timeout)
-        if not isinstance(timeout, Timeout):
-            timeout = Timeout(total=timeout)
+        timeout = as_timeout(options.get("timeout", session._timeout))
         self._watch = watch = session._watch_for(options)
         is_unchecked = watch is None and _CHECKS.isdisjoint(options)
         now = asyncio.get_running_loop().time()
@@ -268,8 +267,9 @@ class Hops:
 
         Raises:
             ValueError: They are given in another place, too.
+            TypeError: They are no ``Auth``.
         """
-        auth = options.get("auth") or self._session._auth
+        auth = check_auth(options.get("auth")) or self._session._auth
         if auth is None:
             return None
         if options.get("auth") is None and locate(self._url)[0].authorization is not None:

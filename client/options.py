@@ -1,10 +1,10 @@
-"""What a request may be given besides its method and URL. A leaf: types only."""
+"""What a request may be given besides its method and URL, and that nothing else is. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from .auth import Auth
 from .bodies import Data
@@ -17,7 +17,7 @@ from .urls import Query
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["RequestOptions"]
+__all__ = ["RequestOptions", "check_options"]
 
 
 class RequestOptions(TypedDict, total=False):
@@ -92,3 +92,31 @@ class RequestOptions(TypedDict, total=False):
     proxy_auth: Auth | None
     proxy_headers: Mapping[str, str] | None
     trace_request_ctx: Any
+
+
+_NAMES: Final = frozenset(RequestOptions.__annotations__)
+# What other clients call it.
+_SAID_ELSEWHERE: Final = {
+    "cert": "ssl",
+    "content": "data",
+    "files": "data",
+    "follow_redirects": "allow_redirects",
+    "proxies": "proxy",
+    "verify": "ssl",
+}
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """See that there are no *options* but those of ``RequestOptions``: what does nothing is not taken.
+
+    Raises:
+        TypeError: There is another one; it tells which was probably meant.
+    """
+    if _NAMES.issuperset(options):
+        return
+    from difflib import get_close_matches
+
+    name = next(name for name in options if name not in _NAMES)
+    meant = [_SAID_ELSEWHERE[name]] if name in _SAID_ELSEWHERE else get_close_matches(name, sorted(_NAMES), 1)
+    hint = f"; is {meant[0]}= meant?" if meant else ""
+    raise TypeError(f"a request has no option {name}={hint}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from .auth import Auth, BasicAuth
+from .auth import Auth, BasicAuth, check_auth
 from .exceptions import InvalidURL
 from .heads import merge_fields
 from .urls import Origin, as_shown, locate
@@ -71,7 +71,9 @@ def parse_proxy(url: str, auth: Auth | None = None, fields: Mapping[str, str] | 
     Raises:
         InvalidURL: Another scheme, or no host. It shows no credentials.
         ValueError: Credentials in both places; a field's name that is no token, a value with control characters.
+        TypeError: *auth* is no ``Auth``.
     """
+    check_auth(auth)
     scheme, separator, rest = url.strip().partition("://")
     if not separator:
         scheme, rest = "http", url.strip()

@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
-from .auth import Auth
+from .auth import Auth, check_auth
 from .base_connector import BaseConnector
 from .bodies import Body, BytesBody
 from .connectors import TCPConnector
@@ -38,7 +38,7 @@ from .resolver import ThreadedResolver
 from .response import ClientResponse
 from .routes import Route
 from .streams import StreamReader
-from .timeouts import Timeout
+from .timeouts import Timeout, as_timeout
 from .tracing import TraceConfig
 from .urls import Origin, locate, tell_url
 from .watch import Watch
@@ -136,7 +136,7 @@ class ClientSession:
         headers: Fields of every request. Accept, Accept-Encoding and User-Agent have defaults.
         cookies: Cookies of the session, sent to every host.
         cookie_jar: Your own jar; default a new one.
-        timeout: Bounds of the phases of each request; default ``Timeout()``.
+        timeout: Bounds of the phases of each request; a number is ``Timeout(total=number)``; default ``Timeout()``.
         raise_for_status: Whether a status of 400 and above raises ClientResponseError; default False.
         auto_decompress: Whether content codings are removed; default True. False gives the content as sent.
         max_body_bytes: Bound of a content as received; default None.
@@ -181,7 +181,7 @@ class ClientSession:
         headers: Fields | None = None,
         cookies: GivenCookies | None = None,
         cookie_jar: CookieJar | None = None,
-        timeout: Timeout | None = None,
+        timeout: Timeout | float | None = None,
         raise_for_status: bool = False,
         auto_decompress: bool = True,
         max_body_bytes: int | None = None,
@@ -215,7 +215,7 @@ class ClientSession:
         self._jar = CookieJar() if cookie_jar is None else cookie_jar
         if cookies:
             self._jar.update(cookies)
-        self._timeout = Timeout() if timeout is None else timeout
+        self._timeout = as_timeout(timeout)
         self._raise_for_status = raise_for_status
         self._decode = auto_decompress
         self._max_body_bytes = max_body_bytes
@@ -246,7 +246,7 @@ class ClientSession:
         self._trace_configs = tuple(trace_configs or ())
         for config in self._trace_configs:
             config.freeze()
-        self._auth = auth
+        self._auth = check_auth(auth)
         if auth is not None and "Authorization" in self._fields:
             raise ValueError("auth= and an Authorization field in headers= exclude each other")
         environment = os.environ if trust_env is True else trust_env or {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["ClientTimeout", "Timeout"]
+__all__ = ["ClientTimeout", "Timeout", "as_timeout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Timeout:
 
     Raises:
         ValueError: A number that is not above 0, or infinite.
+        TypeError: No number.
     """
 
     total: float | None = None
@@ -44,8 +45,22 @@ class Timeout:
             )
         for name in self.__slots__[:-1]:
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            try:
+                is_bound = value is None or 0 < value < math.inf
+            except TypeError:
+                kind = type(value).__name__
+                raise TypeError(f"Timeout({name}=) of type {kind}; expected seconds, or None for no bound") from None
+            if not is_bound:
                 raise ValueError(f"Timeout({name}={value!r}): expected seconds above 0, or None for no bound")
+
+
+def as_timeout(given: Timeout | float | None) -> Timeout:
+    """*given*, or for a number the ``Timeout`` whose ``total`` it is; None is ``Timeout()``.
+
+    Raises:
+        ValueError, TypeError: As ``Timeout``.
+    """
+    return given if isinstance(given, Timeout) else Timeout(total=given)
 
 
 def ClientTimeout(

@@ -931,3 +931,53 @@ async def test_json_may_be_made_by_another(made: str | bytes) -> None:
     ):
         assert await reply.read() == '{"é": 1}'.encode()
         assert server.requests[0].fields["Content-Type"] == "application/json"
+
+
+# What cannot be meant.
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("verify", "ssl"),
+        ("follow_redirects", "allow_redirects"),
+        ("files", "data"),
+        ("max_body_byte", "max_body_bytes"),
+        ("time_out", "timeout"),
+        ("nothing_like_it", None),
+    ],
+)
+async def test_an_option_that_no_request_has_is_refused(name: str, meant: str | None) -> None:
+    """It would do nothing, and a bound or a trust that does nothing is believed in; the one that is meant is told."""
+    async with raw_server(reply_with(response())) as server, ClientSession() as session:
+        for options in ({name: 1}, {name: None}, {"data": b"octets", name: 1}):
+            with pytest.raises(TypeError) as caught:
+                await session.post(server.url(), **options)
+            hint = "" if meant is None else f"; is {meant}= meant?"
+            assert str(caught.value) == f"a request has no option {name}={hint}"
+        assert server.accepted == 0
+
+
+@pytest.mark.parametrize("wrong", [("user", "password"), "user:password"])
+async def test_credentials_that_are_none_are_refused_and_not_told(wrong: Any) -> None:
+    """Pairs, which other clients take, among them: of a session, of a request, for a proxy."""
+    async with ClientSession() as session:
+        calls: list[Callable[[], Any]] = [
+            lambda: ClientSession(auth=wrong),
+            lambda: ClientSession(proxy="http://proxy:3128", proxy_auth=wrong),
+            lambda: session.get("http://127.0.0.1:9/", auth=wrong),
+            lambda: session.get("http://127.0.0.1:9/", proxy="http://proxy:3128", proxy_auth=wrong),
+        ]
+        for given in calls:
+            with pytest.raises(TypeError, match=r"credentials of type (tuple|str); expected a BasicAuth") as caught:
+                await given()
+            assert "password" not in str(caught.value).replace("BasicAuth(user, password)", "")
+
+
+async def test_a_number_of_seconds_is_the_total_of_a_session_too() -> None:
+    """As for a request; what is no number is told."""
+    async with ClientSession(timeout=2.5) as session:
+        assert session.timeout == Timeout(total=2.5)
+        for given in ("5", (3, 5)):
+            with pytest.raises(TypeError, match=r"Timeout\(total=\) of type (str|tuple); expected seconds, or None"):
+                await session.get("http://127.0.0.1:9/", timeout=given)  # type: ignore[arg-type]
