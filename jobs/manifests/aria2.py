@@ -85,6 +85,8 @@ class _Entry:
             return self._bad
         try:
             urls = [url for part in decoded(self._line).split("\t") if (url := part.strip(BLANKS))]
+            if not urls:
+                raise ValueError("no url")
             values: dict[str, Any] = {**self._options, **self._digests}
             folder, name = values.pop("dir", ""), values.pop("out", "")
             if folder:
