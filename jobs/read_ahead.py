@@ -1,7 +1,7 @@
 """What is read of a manifest, and when: what the scheduler can use, and lines of hosts that have enough aside.
 
 A manifest that is sorted by host may hold a hundred thousand lines of one slow host before the next host begins. So
-when half of the window is taken, lines of hosts that have all they can use go to a `Spill`, and reading goes on to
+when some thousand items wait, lines of hosts that have all they can use go to a `Spill`, and reading goes on to
 hosts that have not. They come back, in order, when their host needs them. Nobody waits here for a time or a slot: the
 run does.
 """
@@ -17,6 +17,9 @@ from .targets import parse_target
 
 __all__ = ["Demand", "ReadAhead"]
 
+ASIDE_FROM: Final = 2_000
+"""Items that wait in memory from which on lines of hosts that have enough are put aside: a MiB of them. The window may
+hold more where they are of many hosts."""
 _LOOKED_AT: Final = 1000
 """Hosts that wait on disk and are looked at in a row for one that needs its lines."""
 
@@ -55,6 +58,7 @@ class ReadAhead:
         self._spill = spill
         self._demand = demand
         self._window = window
+        self._aside_from = min(window // 2, ASIDE_FROM)
         self.read = 0
         self.has_ended = False
 
@@ -89,7 +93,7 @@ class ReadAhead:
             self.has_ended = True
             return []
         self.read += len(batch)
-        if not self._spill.lines and self._demand.waiting < self._window // 2:
+        if not self._spill.lines and self._demand.waiting < self._aside_from:
             return batch
         return self._sifted(batch)
 
@@ -107,7 +111,7 @@ class ReadAhead:
     def _sifted(self, batch: Batch) -> Batch:
         """What of *batch* can be used; the rest is put aside, and so is what comes behind it of the same host."""
         spill, demand, kept = self._spill, self._demand, Batch()
-        is_full, is_over = demand.waiting >= self._window // 2, demand.waiting >= self._window
+        is_full, is_over = demand.waiting >= self._aside_from, demand.waiting >= self._window
         for line in batch:
             if isinstance(line, BadLine):
                 kept.append(line)

@@ -40,7 +40,7 @@ async def batches(*hosts: str) -> AsyncIterator[Batch]:
         yield [Line(number := number + 1, f"http://{host}/{number}") for _ in range(2)]
 
 
-async def test_nothing_is_put_aside_while_half_of_the_window_is_free(tmp_path: Path) -> None:
+async def test_nothing_is_put_aside_while_little_waits(tmp_path: Path) -> None:
     """However much of one host there is."""
     held, spill = Held(), Spill(tmp_path)
     held.queues["a:80"] = 100
