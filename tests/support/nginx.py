@@ -93,6 +93,7 @@ location /col/ {{ alias {root}/; dav_methods PUT DELETE MKCOL; }}
 location /few/ {{ alias {root}/; keepalive_requests 3; }}
 location /close/ {{ alias {root}/; keepalive_timeout 0; }}
 location /slow/ {{ alias {root}/; limit_rate 256k; }}
+location /nothing/ {{ access_log off; return 200; }}
 location /basic/ {{ alias {root}/; auth_basic "fetchd, basic"; auth_basic_user_file {folder}/basic; }}
 location ~ ^/moved(?<rest>/.*)$ {{ return 302 $rest$is_args$args; }}
 location = /status/204 {{ return 204; }}
