@@ -3,8 +3,8 @@
     manifest -> [intake] -> scheduler -> attempts (one task a slot) -> recorder -> ledger, files
                                ^------------- retry ----------'
 
-Lives here: who is woken when, what follows from an attempt's end, how a run ends early. Not here: every decision that
-can be made from values (``intake``, ``scheduler``, ``failures``, ``resume``).
+Lives here: who is woken when, where an attempt's end is told, how a run ends early. Not here: every decision that can
+be made from values (``intake``, ``scheduler``, ``trying``, ``failures``, ``resume``).
 
 How much is in memory: what the scheduler wants (twice the slots, unless hosts bind it), what is in flight, and what the
 recorder holds; a slot does not start its next item while the recorder is behind, and no line is read that the scheduler
@@ -14,22 +14,17 @@ does not want.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Final, NamedTuple
 
 from fetchd.client import ClientSession
 
 from .bandwidth import Bandwidth
 from .checks import Checks, read_sidecar
+from .counts import Counts
 from .events import (
     Event,
     ItemFinished,
-    ItemRetried,
     ItemStarted,
     Progress,
     RunFinished,
@@ -37,62 +32,34 @@ from .events import (
     Snapshot,
     Summary,
 )
-from .exceptions import JobError, LocalFailureError, PolicyError
+from .exceptions import LocalFailureError, PolicyError
 from .existing import KeptError, Looker
-from .failures import Failure, FailureClass, HostSign, Verdict, classify, retry_delay, verdict
+from .failures import Failure, FailureClass, classify
+from .feeding import Feeder, LineSource, open_source, source_name
 from .hosts import first_contact
-from .intake import Admitted, Intake
+from .item_rows import failed_row, fetched_row, partial_row
 from .items import Item, Outcome, Result
-from .ledger import Ledger, Row, State
+from .keeping import Keeping
+from .ledger import Ledger
 from .ledger_recovery import recover
 from .ledger_schema import LEDGER_FOLDER
-from .manifests import Batch, ManifestSource
 from .manners import Manners
-from .placing import Placer, file_namer
+from .placing import file_namer
 from .rates import Rates
-from .read_ahead import ReadAhead
 from .recorder import Entry, Recorder
-from .remote_manifests import manifest_of
-from .retrying import FailedItems, details_of
 from .scheduler import Scheduler, SpareSlots
 from .sessions import open_session
 from .settings import RunSettings
 from .sinks import Folder
-from .spill import Spill
-from .templates import Naming, Template, derive_by
+from .templates import Template, derive_by
 from .transfer import AttemptFailedError, Attempts, Fetched, Transfer
+from .trying import Trying
+from .waiting import wait_out
+from .watching import tell_progress, watch_limits
 
-__all__ = ["Keeping", "OnEvent", "Run", "run"]
-
-# Free retries of an item whose host asks for less (429, 503 ...) or cannot be reached, before it fails after all.
-MAX_FREE_RETRIES: Final = 20
-# Seconds after the first of them: who asks for an hour twenty times is not waited for until tomorrow.
-MAX_FREE_S: Final = 3600.0
-# Seconds between two Progress events.
-PROGRESS_S: Final = 0.5
-# Seconds between two looks that the ledger keeps, for who asks how the run stands.
-NOTE_S: Final = 2.0
-# Seconds between two looks at what has come and how long it took, if that is limited.
-LIMITS_S: Final = 0.05
-
-# What stands in the ledger in the place of a manifest, when a run is over what failed.
-RETRY: Final = "what failed"
+__all__ = ["OnEvent", "Run", "run"]
 
 OnEvent = Callable[[Event], None]
-
-
-class Keeping(NamedTuple):
-    """What becomes of a body, for the parts of a run that need not know more of it.
-
-    Attributes:
-        naming: Gives items their paths.
-        keeps_files: Whether a path is that of a file, which can be looked for.
-        ended: State of an item whose body came whole: FINISHING where a file is to get its name.
-    """
-
-    naming: Naming
-    keeps_files: bool = True
-    ended: State = State.FINISHING
 
 
 async def run(settings: RunSettings, on_event: OnEvent | None = None) -> Summary:
@@ -124,21 +91,9 @@ class Run:
         self._settings = settings
         self._on_event = on_event
         self._on_each = on_event if tell_all else None
-        self._done = 0
-        self._counts: Counter[Result] = Counter()  # of all other results
-        self._failures: Counter[FailureClass] = Counter()
-        self._skips: Counter[str] = Counter()
-        self._given_up = 0  # items that failed, recorded or not yet
-        self._read = 0
-        self._started_at = 0.0
+        self._counts = Counts()
         self._is_paused = False
-        self._stopped_by: str | None = None
-        self._local_failure: str | None = None
         self._fault: BaseException | None = None  # what ended the run and should not happen
-        self._ahead: ReadAhead | None = None  # until it begins
-        self._manifest_done = False  # all of it was admitted
-        self._bound: Counter[str] = Counter()  # tenths of seconds for which a host kept slots empty
-        self._free_since: dict[Item, float] = {}  # when an item failed for the first time without its being counted
         self._transfer: Attempts | None = None  # until it begins
         self._keeping = Keeping(Template.parse(settings.name))
         self._keeps_validators = settings.keep_validators or settings.existing == "update"
@@ -153,6 +108,7 @@ class Run:
         contact = first_contact(settings.per_host) if settings.first_contact is None else settings.first_contact
         self._manners = Manners(self._gate, rates, contact)
         self._scheduler = Scheduler(settings.concurrency, settings.per_host, window=settings.window, rates=rates)
+        self._trying = Trying(settings.retries, self._scheduler, self._emit)
 
     # For other kinds of runs.
 
@@ -181,9 +137,9 @@ class Run:
 
     def stop(self, reason: str = "signal") -> None:
         """Start nothing more, let go of what is in flight (what came of it is kept), and end in order."""
-        if self._stopped_by is None:
-            self._stopped_by = reason
-            self._end_early()
+        if self._counts.stopped_by is None:
+            self._counts.stopped_by = reason
+            self._is_over.set()
 
     def pause(self) -> None:
         """Start nothing more until ``resume``; what is in flight goes on. Nothing happens when it is paused already."""
@@ -197,21 +153,7 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """Where the run stands now."""
-        scheduler = self._scheduler
-        return Snapshot(
-            read=self._read,
-            done=self._done,
-            skipped=self._counts[Result.SKIPPED],
-            failed=self._counts[Result.FAILED],
-            invalid=self._counts[Result.INVALID],
-            in_flight=scheduler.in_flight,
-            queued=scheduler.queued,
-            delayed=scheduler.delayed,
-            bytes=self._bytes,
-            manifest_done=self._ahead is not None and self._ahead.has_ended,
-            bound_by=scheduler.bound_by(is_all_read=self._manifest_done),
-            slow_hosts=tuple(scheduler.longest_queues(3)),
-        )
+        return self._counts.snapshot(self._scheduler, self._bytes)
 
     @property
     def _bytes(self) -> int:
@@ -222,10 +164,10 @@ class Run:
         settings = self._settings
         syncs = settings.durability == "power"
         self._loop = asyncio.get_running_loop()
-        self._started_at = time.monotonic()
+        self._counts.started_at = time.monotonic()
         sidecar = None if settings.checksums is None else read_sidecar(settings.checksums)
         self._checks = Checks(settings.checksum, sidecar, decodes=settings.decode)
-        async with open_session(settings, self._manners) as session, self._open_source(session) as source:
+        async with open_session(settings, self._manners) as session, open_source(settings, session) as source:
             folder = Folder(settings.output)
             try:
                 with (
@@ -242,54 +184,36 @@ class Run:
             finally:
                 folder.close()
 
-    def _open_source(self, session: ClientSession) -> AbstractAsyncContextManager[ManifestSource | FailedItems]:
-        settings = self._settings
-        if settings.retry is not None:
-            return FailedItems(settings.output, settings.retry)
-        return manifest_of(settings, session)
-
     async def _execute(
         self,
-        source: ManifestSource | FailedItems,
+        source: LineSource,
         session: ClientSession,
         folder: Folder,
         ledger: Ledger,
         recorder_folder: Folder,
     ) -> Summary:
         settings = self._settings
-        ledger.begin_run(settings.manifest if settings.retry is None else RETRY, time.time())
+        ledger.begin_run(source_name(settings), time.time())
         syncs = settings.durability == "power"
         keeping = self._keeping
-        is_named_later = isinstance(keeping.naming, Template) and keeping.naming.needs_head
-        placer = Placer(recorder_folder, numbers=settings.on_collision == "number") if is_named_later else None
+        placer = keeping.placer(settings, recorder_folder)
         self._recorder = Recorder(ledger, recorder_folder, self._pump, survives_power_loss=syncs, placer=placer)
-        self._intake = Intake(
-            was_in_this_boot=ledger.was_in_this_boot,
-            template=keeping.naming,
-            existing=settings.existing,
-            on_collision=settings.on_collision,
-            run=ledger.run,
-            size_of=folder.size,
-            part_size_of=folder.part_size,
-            is_fresh=not keeping.keeps_files or folder.is_empty(),
-            keeps_files=keeping.keeps_files,
-            trusts_ledger=settings.trust_ledger,
-        )
+        self._intake = keeping.intake(settings, ledger, folder)
         self._transfer = self._make_transfer(session, folder)
         self._attempt = self._transfer.attempt
         self._emit(RunStarted(settings.output))
         recording = asyncio.create_task(self._recorder.run())
         recording.add_done_callback(self._recorder_ended)
-        progress = asyncio.create_task(self._tell_progress(ledger))
-        progress.add_done_callback(self._note_fault)
-        watching = asyncio.create_task(self._watch_limits())
-        watching.add_done_callback(self._note_fault)
+        progress = tell_progress(self._counts, self.snapshot, self._recorder, ledger, self._on_event)
+        limits = watch_limits(settings.limits, self._counts, lambda: self._bytes, self._stop_at)
+        watchers = [asyncio.create_task(progress), asyncio.create_task(limits)]
         self._reader = asyncio.create_task(self._read_manifest(source, ledger))
-        self._reader.add_done_callback(self._note_fault)
+        for task in (*watchers, self._reader):
+            task.add_done_callback(self._note_fault)
         try:
             await self._is_over.wait()
         finally:
-            await self._end(recording, progress, watching)
+            await self._end(recording, *watchers)
         self._raise_unexpected()
         summary = self._record_end(ledger)
         self._emit(Progress(self.snapshot()))
@@ -310,10 +234,10 @@ class Run:
         for task in self._slots:
             task.cancel()
         try:
-            await _wait_out(tasks)
+            await wait_out(tasks)
         finally:
             self._recorder.close()
-            await _wait_out({recording})
+            await wait_out({recording})
 
     def _note_fault(self, task: asyncio.Task[None]) -> None:
         """End the run when one of its tasks has ended by what should not happen; `execute` raises it."""
@@ -344,37 +268,28 @@ class Run:
 
     # The manifest.
 
-    async def _read_manifest(self, source: ManifestSource | FailedItems, ledger: Ledger) -> None:
-        with contextlib.closing(Spill(self._settings.output / LEDGER_FOLDER)) as spill:
-            ahead = self._ahead = ReadAhead(aiter(source), spill, self._scheduler, self._settings.window)
-            try:
-                while not ahead.is_through():
-                    batch = await ahead.next()
-                    self._read = ahead.read
-                    await self._admit(batch, ledger)
-                    self._pump()
-                    while not (ahead.is_through() or (ahead.may_go_on and self._recorder.has_room)):
-                        self._wants_more.clear()
-                        await self._wants_more.wait()
-                self._manifest_done = True
-            except LocalFailureError as exc:
-                self._fail_locally(exc)
+    async def _read_manifest(self, source: LineSource, ledger: Ledger) -> None:
+        feeder = Feeder(
+            self._intake,
+            ledger,
+            self._recorder,
+            self._scheduler,
+            self._counts,
+            wants_more=self._wants_more,
+            on_outcome=self._ended_unfetched,
+            on_fed=self._pump,
+        )
+        try:
+            await feeder.run(source, self._settings.output / LEDGER_FOLDER, self._settings.window)
+        except LocalFailureError as exc:
+            self._fail_locally(exc)
             self._pump()
 
-    async def _admit(self, batch: Batch, ledger: Ledger) -> None:
-        intake, admitted = self._intake, Admitted()
-        items = intake.parse(batch, admitted)
-        while items:
-            known = await self._recorder.call(ledger.lookup, intake.wanted(items))
-            items = intake.judge(items, known, admitted)
-        now = self._loop.time()
-        for item in admitted.items:
-            self._scheduler.add(item, now)
-        for outcome in admitted.outcomes:
-            if outcome.result is Result.FAILED and outcome.failure is not None:
-                self._record_failure(outcome.item, outcome.failure, 0.0)
-            else:
-                self._finish(outcome)
+    def _ended_unfetched(self, outcome: Outcome) -> None:
+        if outcome.result is Result.FAILED and outcome.failure is not None:
+            self._record_failure(outcome.item, outcome.failure, 0.0)
+        else:
+            self._finish(outcome)
 
     # Slots.
 
@@ -386,7 +301,7 @@ class Run:
         scheduler = self._scheduler
         while given_up := scheduler.take_given_up():
             for given, failure in given_up:
-                if given.extras is None or not self._has_other_host(given, now):
+                if given.extras is None or not self._trying.elsewhere(given, now):
                     self._record_failure(given, failure, 0.0)
         while self._recorder.has_room and not self._is_paused and (item := scheduler.next(now)) is not None:
             slot = self._loop.create_task(self._work(item))
@@ -402,7 +317,7 @@ class Run:
     def _is_through(self) -> bool:
         """Whether nothing is left to be fetched."""
         scheduler = self._scheduler
-        return self._manifest_done and not (scheduler.queued or scheduler.delayed or scheduler.in_flight)
+        return self._counts.is_all_admitted and not (scheduler.queued or scheduler.delayed or scheduler.in_flight)
 
     @property
     def _is_ending(self) -> bool:
@@ -477,7 +392,7 @@ class Run:
             self._scheduler.done(item, now)
         else:
             self._scheduler.release(item, now)
-        self._free_since.pop(item, None)
+        self._trying.forget(item)
         self._intake.release(item)
         self._finish(Outcome(item, Result.SKIPPED, reason="kept"))
 
@@ -485,13 +400,10 @@ class Run:
         now = self._loop.time()
         self._scheduler.done(item, now, None, (fetched.head_at or now) - started_at)
         if item.throttles:
-            self._free_since.pop(item, None)
-        row = self._row(item, self._keeping.ended, started)
-        row.size, row.status, row.final_url = fetched.size, fetched.status, fetched.final_url
-        if fetched.digest is not None:
-            row.digest = fetched.digest
+            self._trying.forget(item)
+        row = fetched_row(item, fetched, self._keeping.ended, started)
         if fetched.file is not None:
-            row.file, row.file_before = fetched.file, self._intake.files.get(item)
+            row.file_before = self._intake.files.get(item)
         if self._keeps_validators:
             row.etag, row.last_modified = fetched.etag, fetched.last_modified
         if self._intake.replaced:
@@ -508,7 +420,7 @@ class Run:
             if fetched.skipped:
                 self._finish(Outcome(item, Result.SKIPPED, seconds=row.seconds, reason=fetched.skipped))
                 return
-            self._done += 1
+            self._counts.done += 1
             if self._on_each is None:
                 return
             status, seconds = fetched.status, row.seconds
@@ -520,64 +432,17 @@ class Run:
     def _attempt_failed(
         self, item: Item, failure: Failure, started: float, *, is_final: bool = False, wait: float | None = None
     ) -> None:
-        """Try again, or not: see ``failures.verdict``."""
+        """Try again, or not: see ``Trying.again``."""
         now = self._loop.time()
-        judged = verdict(failure)
-        if judged.counts:
-            item.attempts += 1
-        else:
-            item.throttles += 1
-        has_tries = not is_final and self._has_tries_left(item, now)
-        # Another source is of no use where the destination has failed.
-        may_go = item.extras is not None and not failure.of_sink
-        if may_go and self._goes_to_mirror(item, failure, judged, now, has_tries=has_tries):
-            return
-        if not judged.retry or not has_tries:
+        if not self._trying.again(item, failure, now, is_final=is_final, wait=wait):
             self._scheduler.done(item, now, failure)
             self._record_failure(item, failure, started)
-            return
-        tries = item.attempts if judged.counts else item.throttles
-        delay = wait
-        if delay is None:
-            delay = retry_delay(tries, failure.retry_after, random.random, base=judged.base_delay)
-        self._scheduler.retry(item, now, failure, delay)
-        self._emit(ItemRetried(item, failure, delay, now))
-
-    def _goes_to_mirror(self, item: Item, failure: Failure, judged: Verdict, now: float, *, has_tries: bool) -> bool:
-        """Have another URL of *item* asked, where it has one and that makes sense; whether it has."""
-        sources = None if item.extras is None else item.extras.sources
-        if sources is None or judged.sign is HostSign.NONE:
-            return False
-        is_new = sources.next(for_good=not judged.retry)
-        if is_new is None or not (is_new or has_tries):
-            return False
-        delay = 0.0 if is_new else retry_delay(item.attempts + item.throttles, None, random.random)
-        self._scheduler.move(item, sources.host, now, failure, delay)
-        self._emit(ItemRetried(item, failure, delay, now))
-        return True
-
-    def _has_other_host(self, item: Item, now: float) -> bool:
-        """Have another URL of *item* asked, whose host is dead; whether it has one."""
-        sources = None if item.extras is None else item.extras.sources
-        if sources is None or sources.next(for_good=True) is None:
-            return False
-        item.host = sources.host
-        self._scheduler.add(item, now)
-        return True
-
-    def _has_tries_left(self, item: Item, now: float) -> bool:
-        if item.attempts > self._settings.retries or item.throttles > MAX_FREE_RETRIES:
-            return False
-        return not item.throttles or now - self._free_since.setdefault(item, now) < MAX_FREE_S
 
     def _record_failure(self, item: Item, failure: Failure, started: float) -> None:
-        self._free_since.pop(item, None)
-        self._given_up += 1
-        self._stop_at(self._settings.limits.exceeded(failed=self._given_up))
-        row = self._row(item, State.FAILED, started)
-        row.status, row.failure_class, row.message = failure.status, failure.failure_class.value, failure.message
-        if item.resume is not None and (item.resume.offset or item.resume.missing):
-            self._keep_resume(row, item)
+        self._trying.forget(item)
+        self._counts.given_up += 1
+        self._stop_at(self._settings.limits.exceeded(failed=self._counts.given_up))
+        row = failed_row(item, failure, started)
 
         def on_recorded(_: PolicyError | None) -> None:
             item.row = row.row
@@ -588,9 +453,7 @@ class Run:
 
     async def _note_partial(self, item: Item) -> None:
         """Have the ledger know how to go on with *item*, or that it cannot be, before its first octet is written."""
-        row = self._row(item, State.PARTIAL, time.time())
-        if item.resume is not None:
-            self._keep_resume(row, item)
+        row = partial_row(item)
         recorded: asyncio.Future[None] = self._loop.create_future()
 
         def on_recorded(_: PolicyError | None) -> None:
@@ -602,40 +465,11 @@ class Run:
         self._recorder.hasten()
         await recorded
 
-    def _row(self, item: Item, state: State, started: float) -> Row:
-        now = time.time()
-        row = Row(
-            item.url,
-            item.path,
-            state,
-            derived=item.name is None,
-            row=item.row,
-            attempts=item.attempts + item.throttles + (state <= State.DONE),
-            line=item.line,
-            started=started or now,
-            seconds=now - started if started else 0.0,
-        )
-        if item.extras is not None:
-            row.method = item.extras.method
-            if state is State.FAILED:
-                row.details = details_of(item.extras)
-        return row
-
-    def _keep_resume(self, row: Row, item: Item) -> None:
-        point = item.resume
-        assert point is not None, "called for an item that can be gone on with"
-        row.validator, row.total, row.missing = point.validator, point.total, point.missing
-        row.final_url = None if point.final_url == item.shown_url else point.final_url
-
     # Ends.
 
     def _finish(self, outcome: Outcome) -> None:
         """Account for an item, once."""
-        self._counts[outcome.result] += 1
-        if outcome.result is Result.FAILED and outcome.failure is not None:
-            self._failures[outcome.failure.failure_class] += 1
-        elif outcome.result is Result.SKIPPED:
-            self._skips[outcome.reason] += 1
+        self._counts.finish(outcome)
         on_event = self._on_event if outcome.failure is not None else self._on_each
         if on_event is not None:
             on_event(ItemFinished(outcome))
@@ -645,17 +479,9 @@ class Run:
         if limit is not None and not (self._is_ending or self._is_through):
             self.stop(limit)
 
-    async def _watch_limits(self) -> None:
-        """Look now and then at the limits that no event tells of."""
-        limits = self._settings.limits
-        while limits.max_time is not None or limits.max_total_bytes is not None:
-            seconds = time.monotonic() - self._started_at
-            self._stop_at(limits.exceeded(received=self._bytes, seconds=seconds))
-            await asyncio.sleep(LIMITS_S)
-
     def _fail_locally(self, exc: LocalFailureError) -> None:
-        if self._local_failure is None:
-            self._local_failure = str(exc)
+        if self._counts.local_failure is None:
+            self._counts.local_failure = str(exc)
             self.stop("local failure")
 
     def _recorder_ended(self, recording: asyncio.Task[None]) -> None:
@@ -665,59 +491,9 @@ class Run:
             self._fail_locally(failure)
         self._is_over.set()
 
-    def _end_early(self) -> None:
-        self._is_over.set()
-
-    async def _tell_progress(self, ledger: Ledger) -> None:
-        noted_at = self._started_at
-        while True:
-            pause = PROGRESS_S if self._on_event is not None else NOTE_S
-            await asyncio.sleep(pause)
-            snapshot, now = self.snapshot(), time.monotonic()
-            if snapshot.bound_by is not None:
-                self._bound[snapshot.bound_by] += round(pause * 10)
-            self._emit(Progress(snapshot))
-            if now - noted_at >= NOTE_S:
-                noted_at = now
-                with contextlib.suppress(JobError):  # the next batch will tell of a ledger that cannot be written
-                    await self._recorder.call(ledger.note_progress, _progress_as_json(snapshot, now - self._started_at))
-
     def _emit(self, event: Event) -> None:
         if self._on_event is not None:
             self._on_event(event)
 
     def _summary(self) -> Summary:
-        ended = self._done + sum(self._counts.values())
-        return Summary(
-            read=self._read,
-            done=self._done,
-            skipped=self._counts[Result.SKIPPED],
-            failed=self._counts[Result.FAILED],
-            invalid=self._counts[Result.INVALID],
-            left=self._read - ended,
-            unread=self._ahead is None or not self._ahead.has_ended,
-            bytes=self._bytes,
-            seconds=time.monotonic() - self._started_at,
-            failures=dict(self._failures),
-            skip_reasons=dict(self._skips),
-            stopped_by=self._stopped_by,
-            local_failure=self._local_failure,
-            bound_by=tuple((host, tenths / 10) for host, tenths in self._bound.most_common(1)),
-        )
-
-
-async def _wait_out(tasks: set[asyncio.Task[None]]) -> None:
-    """Wait until *tasks* are done. A cancellation is put off until then: they use what the caller closes next."""
-    cancellation: asyncio.CancelledError | None = None
-    while not all(task.done() for task in tasks):
-        try:
-            await asyncio.wait(tasks)
-        except asyncio.CancelledError as exc:
-            cancellation = exc
-    if cancellation is not None:
-        raise cancellation
-
-
-def _progress_as_json(snapshot: Snapshot, seconds: float) -> dict[str, object]:
-    """What readers of the ledger get: the snapshot, seconds since the run began, and the time of day."""
-    return {**snapshot._asdict(), "seconds": round(seconds, 3), "at": round(time.time(), 3)}
+        return self._counts.summary(self._bytes, time.monotonic())

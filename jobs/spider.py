@@ -15,10 +15,11 @@ from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOpt
 
 from .failures import Failure, FailureClass, classify, was_unasked
 from .items import Item
+from .keeping import Keeping
 from .ledger_schema import State
 from .manners import Manners
 from .mirrors import fields_for
-from .run import Keeping, OnEvent, Run
+from .run import OnEvent, Run
 from .settings import RunSettings
 from .sinks import Folder
 from .targets import Target, without_userinfo

@@ -16,9 +16,10 @@ from ..checksums import spelled
 from ..events import Summary
 from ..failures import Failure, FailureClass
 from ..items import Item
+from ..keeping import Keeping
 from ..ledger import State
 from ..manners import Manners
-from ..run import Keeping, OnEvent, Run
+from ..run import OnEvent, Run
 from ..settings import RunSettings
 from ..sinks import Folder
 from ..targets import parse_target

@@ -202,7 +202,7 @@ async def test_events_come_in_the_order_that_is_promised(tmp_path: Path, at_once
 
 async def test_progress_is_told_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From time to time, also while nothing happens; with the octets of a body that is under way."""
-    monkeypatch.setattr("fetchd.jobs.run.PROGRESS_S", 0.01)
+    monkeypatch.setattr("fetchd.jobs.watching.PROGRESS_S", 0.01)
     told = asyncio.Event()
 
     async def slow(conn: RawConnection, _: Request) -> None:
@@ -704,7 +704,7 @@ async def test_a_listener_that_raises_ends_the_run_in_order(
     tmp_path: Path, at: type[Event], monkeypatch: pytest.MonkeyPatch, at_once: None
 ) -> None:
     """Its error comes out, what is done stays done, and the folder is free for the next run."""
-    monkeypatch.setattr("fetchd.jobs.run.PROGRESS_S", 0.01)
+    monkeypatch.setattr("fetchd.jobs.watching.PROGRESS_S", 0.01)
     site = Site({"/a": page("a"), "/b": [response(500), page("b")]})
     async with site.serve() as server:
         lines = [server.url("/a"), server.url("/b")]

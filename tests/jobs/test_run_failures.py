@@ -131,7 +131,7 @@ async def test_a_body_over_the_bound_fails_at_once(tmp_path: Path) -> None:
 
 async def test_throttling_uses_up_no_attempts_but_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 and 429 are free, twenty times (here twice)."""
-    monkeypatch.setattr("fetchd.jobs.run.MAX_FREE_RETRIES", 2)
+    monkeypatch.setattr("fetchd.jobs.trying.MAX_FREE_RETRIES", 2)
     monkeypatch.setattr("fetchd.jobs.hosts.THROTTLE_WAITS", (0.01, 0.02))
     monkeypatch.setattr("random.random", lambda: 0.0)
     site = Site({"/a": [response(503), response(429), GOOD], "/b": response(503)})
@@ -143,7 +143,7 @@ async def test_throttling_uses_up_no_attempts_but_ends(tmp_path: Path, monkeypat
 
 async def test_throttling_is_waited_for_no_longer_than_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here a twentieth of a second, from the first refusal on."""
-    monkeypatch.setattr("fetchd.jobs.run.MAX_FREE_S", 0.05)
+    monkeypatch.setattr("fetchd.jobs.trying.MAX_FREE_S", 0.05)
     monkeypatch.setattr("fetchd.jobs.hosts.THROTTLE_WAITS", (0.01, 0.02))
     monkeypatch.setattr("random.random", lambda: 0.0)
     site = Site({"/a": response(503)})
