@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from ssl import SSLContext
 from types import TracebackType
 from typing import Final, Self
@@ -37,7 +37,7 @@ from .proxies import Proxy
 from .resumption import TLSSessions
 from .routes import Route
 from .timeouts import Timeout
-from .trust import SSL, TLSSettings, TLSWishes, trust_of
+from .trust import SSL, Fingerprint, TLSSettings, TLSWishes, trust_of
 from .urls import Origin
 from .watch import timed
 from .wire import Tap, WireHook
@@ -89,6 +89,8 @@ class BaseConnector:
             the default, is True.
         verify_ssl: The same as ``ssl``, for True and False.
         ssl_context: The same as ``ssl``, for a context.
+        pins: The certificates that single servers must show, by ``host:port`` in lower case (``[::1]:443``), in the
+            place of ``ssl``; what a request asks for outweighs them. None, the default, is none.
         share_cookies: Whether what one ``request()`` with this connector is told by Set-Cookie is sent with the next.
             A session has a jar of its own whatever this says. Default False.
         wire: Called in the loop with direction (``"out"`` or ``"in"``), number of the connection in this process and
@@ -118,6 +120,7 @@ class BaseConnector:
         ssl: SSL | None = None,
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
+        pins: Mapping[str, Fingerprint] | None = None,
         share_cookies: bool = False,
         wire: WireHook | None = None,
     ) -> None:
@@ -131,6 +134,7 @@ class BaseConnector:
         self._keepalive_timeout = keepalive_timeout
         self._force_close = force_close
         self._tls = TLSSettings(True if trust is None else trust)
+        self._pinned = {server: TLSSettings(pin) for server, pin in (pins or {}).items()}
         self._tls_sessions = TLSSessions()
         self._waiters: set[_Waiter] = set()
         self._opening: set[asyncio.Timeout] = set()  # scopes of those that are being opened
@@ -204,7 +208,8 @@ class BaseConnector:
         key: Hashable = origin.key
         settings: TLSSettings | None = None
         if origin.is_tls:
-            settings = self._tls if wishes is None else self._tls.with_wishes(wishes)
+            own = self._pinned.get(origin.key.removeprefix("https://"), self._tls) if self._pinned else self._tls
+            settings = own if wishes is None else own.with_wishes(wishes)
             if settings != self._tls:
                 key = (key, settings)
         if proxy is not None:

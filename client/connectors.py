@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+from collections.abc import Mapping
 from functools import partial
 from ssl import SSLContext
 from typing import TypedDict
@@ -22,7 +23,7 @@ from .dial import (
 from .proxies import Proxy
 from .resolver import AddrInfo, CachingResolver, Resolver, ThreadedResolver, literal_address
 from .routes import Route
-from .trust import SSL, TLSSettings, TLSWishes
+from .trust import SSL, Fingerprint, TLSSettings, TLSWishes
 from .urls import Origin
 from .watch import Watch, timed
 from .wire import WireHook
@@ -40,6 +41,7 @@ class TCPOptions(TypedDict, total=False):
     ssl: SSL | None
     verify_ssl: bool | None
     ssl_context: SSLContext | None
+    pins: Mapping[str, Fingerprint] | None
     share_cookies: bool
     resolver: Resolver | None
     use_dns_cache: bool
@@ -57,8 +59,8 @@ class TCPConnector(BaseConnector):
     """Connections over TCP, pooled and kept alive, with TLS for https.
 
     Args:
-        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies, wire: See
-            ``BaseConnector``.
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, pins, share_cookies, wire:
+            See ``BaseConnector``.
         resolver: Names to addresses; default: getaddrinfo in threads of its own. One of your own is asked as it is:
             put it into a ``CachingResolver`` to have its answers remembered.
         use_dns_cache: Whether the default resolver remembers answers; default True.
@@ -88,6 +90,7 @@ class TCPConnector(BaseConnector):
         ssl: SSL | None = None,
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
+        pins: Mapping[str, Fingerprint] | None = None,
         share_cookies: bool = False,
         resolver: Resolver | None = None,
         use_dns_cache: bool = True,
@@ -108,6 +111,7 @@ class TCPConnector(BaseConnector):
             ssl=ssl,
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
+            pins=pins,
             share_cookies=share_cookies,
             wire=wire,
         )
@@ -170,8 +174,8 @@ class UnixConnector(BaseConnector):
 
     Args:
         path: The socket.
-        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, share_cookies, wire: See
-            ``BaseConnector``.
+        limit, limit_per_host, keepalive_timeout, force_close, ssl, verify_ssl, ssl_context, pins, share_cookies, wire:
+            See ``BaseConnector``.
     """
 
     def __init__(
@@ -185,6 +189,7 @@ class UnixConnector(BaseConnector):
         ssl: SSL | None = None,
         verify_ssl: bool | None = None,
         ssl_context: SSLContext | None = None,
+        pins: Mapping[str, Fingerprint] | None = None,
         share_cookies: bool = False,
         wire: WireHook | None = None,
     ) -> None:
@@ -196,6 +201,7 @@ class UnixConnector(BaseConnector):
             ssl=ssl,
             verify_ssl=verify_ssl,
             ssl_context=ssl_context,
+            pins=pins,
             share_cookies=share_cookies,
             wire=wire,
         )

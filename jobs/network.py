@@ -32,6 +32,7 @@ class Network:
         cert: Client certificate (PEM) shown to every server that asks; None for none.
         key: Its private key (PEM); None when it is in *cert*.
         pin: SHA-256 of the one certificate that every server must show, which is verified no further; None for none.
+        pins: The same for single servers by ``host:port``, and for none but these.
         auth: Credentials sent to every host of the manifest; None for none.
         cookies: File of cookies in Netscape's format that are sent; None for none.
         save_cookies: File that the cookies are written to at the end, in the same format; None for none.
@@ -52,6 +53,7 @@ class Network:
     cert: Path | None = None
     key: Path | None = None
     pin: bytes | None = None
+    pins: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     auth: BasicAuth | BearerAuth | DigestAuth | None = None
     cookies: Path | None = None
     save_cookies: Path | None = None

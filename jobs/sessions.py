@@ -91,10 +91,10 @@ def _session(settings: RunSettings, manners: Manners, jar: CookieJar, connector:
 
 def _connector(settings: RunSettings, resolver: RunResolver) -> BaseConnector:
     limit = settings.concurrency * _SOCKETS_PER_SLOT
-    trust = _trust(settings)
+    trust, network = _trust(settings), settings.network
+    pins = {server: Fingerprint(pin) for server, pin in network.pins.items()}
     if settings.unix_socket is not None:
-        return UnixConnector(str(settings.unix_socket), limit=limit, ssl=trust)
-    network = settings.network
+        return UnixConnector(str(settings.unix_socket), limit=limit, ssl=trust, pins=pins)
     local_addr, interface = _begin(network.interface)
     # What redirections lead to is no business of the scheduler's, so a host's sockets are counted here as well. Those
     # to a proxy are shared by all hosts.
@@ -103,6 +103,7 @@ def _connector(settings: RunSettings, resolver: RunResolver) -> BaseConnector:
         limit=limit,
         limit_per_host=settings.per_host if is_direct else 0,
         ssl=trust,
+        pins=pins,
         resolver=resolver,
         family=_FAMILIES[network.family],
         local_addr=local_addr,

@@ -45,8 +45,12 @@ Key = Annotated[
     typer.Option("--key", metavar="FILE", help="Take the key of --cert from here, PEM (file; default --cert)."),
 ]
 Pin = Annotated[
-    str | None,
-    typer.Option("--pin", metavar="SHA256", help="Trust this one certificate alone (digest; default none)."),
+    list[str] | None,
+    typer.Option(
+        "--pin",
+        metavar="[HOST=]SHA256",
+        help="Trust this one certificate alone, everywhere or of HOST[:PORT]; repeatable (digest; default none).",
+    ),
 ]
 Auth = Annotated[
     str | None,

@@ -39,7 +39,7 @@ class RawWay:
     interface: str | None = None
     cert: str | None = None
     key: str | None = None
-    pin: str | None = None
+    pin: tuple[str, ...] = ()
     auth: str | None = None
     netrc: bool = False
     cookies: str | None = None
@@ -62,8 +62,9 @@ def network_of(raw: RawWay, read_text: ReadText, environment: Mapping[str, str])
         raise SettingsError("--ipv4 and --ipv6 exclude each other")
     if raw.key is not None and raw.cert is None:
         raise SettingsError("--key belongs to --cert, which is missing")
-    if raw.pin is not None and raw.cert is not None:
-        raise SettingsError("--pin and --cert exclude each other")
+    pin, pins = _pins(raw.pin)
+    if pin is not None and raw.cert is not None:
+        raise SettingsError("--pin for all hosts and --cert exclude each other")
     given: dict[str, Any] = {"family": 4 if raw.ipv4 else 6 if raw.ipv6 else None}
     parsers: dict[str, Callable[[str], object]] = {
         "proxy": _proxy,
@@ -72,7 +73,6 @@ def network_of(raw: RawWay, read_text: ReadText, environment: Mapping[str, str])
         "interface": _named,
         "cert": _path,
         "key": _path,
-        "pin": _pin,
         "cookies": _path,
         "save_cookies": _path,
         "low_speed": _low_speed,
@@ -83,7 +83,7 @@ def network_of(raw: RawWay, read_text: ReadText, environment: Mapping[str, str])
             given[name] = _parsed(f"--{name.replace('_', '-')}", text, parse)
     if raw.auth is not None:
         given["auth"] = _auth(raw.auth, read_text)
-    given["resolve"] = _resolve(raw.resolve)
+    given |= {"pin": pin, "pins": pins, "resolve": _resolve(raw.resolve)}
     given["environment"] = _obeyed(raw, environment)
     return Network(**given)
 
@@ -125,6 +125,26 @@ def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError("expected a path")
     return Path(text)
+
+
+def _pins(texts: tuple[str, ...]) -> tuple[bytes | None, dict[str, bytes]]:
+    """The pin of all hosts, and those of ``HOST[:PORT]=SHA256`` by ``host:port``."""
+    everywhere: bytes | None = None
+    pins: dict[str, bytes] = {}
+    for text in texts:
+        host, equals, digits = text.rpartition("=")
+        try:
+            digest = _pin(digits)
+            target = parse_target(f"https://{host}/") if equals else None
+        except ValueError as exc:
+            raise SettingsError(f"--pin is {text!r}; {exc}") from exc
+        if target is not None:
+            pins[f"{target.host}:{target.port}"] = digest
+        elif everywhere is not None:
+            raise SettingsError("--pin for all hosts is given twice; expected HOST=SHA256 for each of several")
+        else:
+            everywhere = digest
+    return everywhere, pins
 
 
 def _pin(text: str) -> bytes:

@@ -163,6 +163,27 @@ async def test_another_certificate_ends_it_before_anything_is_sent(version: ssl.
     assert seen in ([b""], [])
 
 
+async def test_single_servers_are_pinned_and_the_others_verified() -> None:
+    """By host and port; what a request asks for outweighs the connector."""
+    context = certs.client_context()
+    async with (
+        raw_server(reply_with(response()), tls=certs.server_context()) as right,
+        raw_server(reply_with(response()), tls=certs.server_context()) as wrong,
+        raw_server(reply_with(response()), tls=certs.server_context()) as other,
+    ):
+        pins = {f"127.0.0.1:{right.port}": Fingerprint(certs.fingerprint()), f"127.0.0.1:{wrong.port}": PIN}
+        async with ClientSession(connector=TCPConnector(ssl=context, pins=pins)) as session:
+            assert (await session.get(right.url("/"))).status == 200
+            assert (await session.get(other.url("/"))).status == 200
+            with pytest.raises(ServerFingerprintMismatch):
+                await session.get(wrong.url("/"))
+            assert (await session.get(wrong.url("/"), ssl=context)).status == 200
+        async with ClientSession(connector=TCPConnector(pins=pins)) as session:
+            with pytest.raises(ClientConnectorCertificateError):
+                await session.get(other.url("/"))
+    assert len(wrong.requests) == 1, "the one that asked for verification in the place of the pin"
+
+
 async def test_a_pin_is_checked_on_a_resumed_session_too() -> None:
     """The certificate of a resumed session is the one it began with."""
     pin = Fingerprint(certs.fingerprint())

@@ -61,7 +61,10 @@ def test_every_option_reaches_its_setting() -> None:
         low_speed=(10_240.0, 30.0),
     )
     assert asked(ipv4=True).family == 4
-    assert asked(pin=f"SHA256:{PIN.upper()}").pin == bytes.fromhex(PIN)
+    assert asked(pin=(f"SHA256:{PIN.upper()}",)).pin == bytes.fromhex(PIN)
+    found = asked(pin=(f"One.example={PIN}", f"two.example:8443=sha256:{PIN}", f"[::1]={PIN}"), cert="c.pem")
+    assert found.pin is None
+    assert found.pins == dict.fromkeys(("one.example:443", "two.example:8443", "[::1]:443"), bytes.fromhex(PIN))
 
 
 @pytest.mark.parametrize(
@@ -100,14 +103,17 @@ def test_the_proxies_of_the_environment_are_obeyed_and_nothing_else_of_it() -> N
     [
         ({"ipv4": True, "ipv6": True}, "--ipv4 and --ipv6 exclude each other"),
         ({"key": "k.pem"}, "--key belongs to --cert, which is missing"),
-        ({"pin": PIN, "cert": "c.pem"}, "--pin and --cert exclude each other"),
+        ({"pin": (PIN,), "cert": "c.pem"}, "--pin for all hosts and --cert exclude each other"),
         ({"proxy": "ftp://me:secret@p/"}, "--proxy is 'ftp://p/'; expected http://host:port"),
         ({"max_redirects": "-1"}, "--max-redirects is '-1'; expected a whole number, 0 or more"),
         ({"resolve": ("a.test:127.0.0.1",)}, "--resolve is 'a.test:127.0.0.1'; expected HOST:PORT:ADDRESS"),
         ({"resolve": ("a.test:80:b.test",)}, "--resolve is 'a.test:80:b.test'; expected HOST:PORT:ADDRESS"),
         ({"interface": ""}, "--interface is ''; expected the name of an interface"),
         ({"cert": ""}, "--cert is ''; expected a path"),
-        ({"pin": "00"}, "--pin is '00'; expected the SHA-256 of a certificate"),
+        ({"pin": ("00",)}, "--pin is '00'; expected the SHA-256 of a certificate"),
+        ({"pin": ("h=00",)}, "--pin is 'h=00'; expected the SHA-256 of a certificate"),
+        ({"pin": (PIN, PIN)}, "--pin for all hosts is given twice"),
+        ({"pin": (f"a b={PIN}",)}, f"--pin is 'a b={PIN}'; "),
         ({"low_speed": "10KiB"}, "--low-speed is '10KiB'; expected a size a second and a time"),
         ({"low_speed": "0:30s"}, "--low-speed is '0:30s'; expected a size a second and a time"),
         ({"auth": "secret"}, "--auth: expected USER:PASSWORD"),

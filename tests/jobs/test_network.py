@@ -109,6 +109,13 @@ async def test_a_pin_is_trusted_and_nothing_else(tmp_path: Path) -> None:
         assert ran.results == {1: "failed: tls"}
 
 
+async def test_a_pin_of_one_server_is_for_it_alone(tmp_path: Path) -> None:
+    async with raw_server(HERE, tls=server_context()) as one, raw_server(HERE, tls=server_context()) as other:
+        network = Network(pins={f"127.0.0.1:{one.port}": fingerprint()})
+        ran = await run_lines(tmp_path, [one.url("/a"), other.url("/a")], network=network, retries=0)
+        assert ran.results == {1: "done", 2: "failed: tls"}
+
+
 async def test_credentials_are_sent_and_those_of_the_netrc_file_where_it_is_asked_for(tmp_path: Path) -> None:
     """Neither without being told."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login her password other\n")
