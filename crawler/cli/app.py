@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Annotated, Any, Final
 
@@ -296,6 +296,12 @@ def _answer(arguments: Sequence[str] | None) -> int:
             raise exc.__context__ from None
         raise
     return int(code or 0)
+
+
+def every_command() -> Mapping[str, Any]:
+    """All commands by their names, made for who must know what each takes."""
+    commands: Mapping[str, Any] = getattr(typer.main.get_command(app), "commands")  # noqa: B009  # of a group alone
+    return commands
 
 
 def _part_for(names: Sequence[str]) -> typer.Typer:

@@ -42,8 +42,7 @@ def read_config(context: typer.Context, value: str | None) -> str | None:
         return None
     try:
         told = _parse(path)
-        commands = getattr(getattr(context.parent, "command", None), "commands", {})
-        known = {name: _settable(command.params) for name, command in commands.items()}
+        known = {name: _settable(command.params) for name, command in _commands().items()}
         own = dict(_own(told, context.command.name or "", known))
         for refused in _NOT_OF_A_FOUND_FILE & own.keys() if value is None else ():
             raise ValueError(f"{refused} is taken only from a file that --config names")
@@ -51,6 +50,13 @@ def read_config(context: typer.Context, value: str | None) -> str | None:
     except ValueError as exc:
         raise typer.BadParameter(f"{path}: {exc}") from exc
     return str(path)
+
+
+def _commands() -> Mapping[str, Any]:
+    """All commands: the one that is asked for is made alone, and a file may speak of the others, too."""
+    from .app import every_command
+
+    return every_command()
 
 
 def _parse(path: Path) -> dict[str, Any]:
