@@ -59,11 +59,15 @@ class OnDone:
         self._environment = environment
         self._waiting: deque[tuple[str, str, int]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
         self.failed = 0
         self.left = 0
 
     def done(self, outcome: Outcome) -> None:
         """The file of *outcome* is there."""
+        if self._is_stopped:
+            self.left += 1
+            return
         self._waiting.append((outcome.item.path, outcome.item.shown_url, outcome.size))
         if len(self._waiting) >= MAX_WAITING:
             self._pause()
@@ -104,11 +108,16 @@ class OnDone:
             what = problem if code is None else f"ended with code {code}" if code > 0 else f"ended by signal {-code}"
             self._say(f"--on-done: {words[0]} for {path}: {what}")
 
+    def stop(self) -> None:
+        """Begin no more commands, also where the downloads are through and only commands are left."""
+        self._is_stopped = True
+        self.left += len(self._waiting)
+        self._waiting.clear()
+
     async def finish(self, *, is_stopped: bool) -> None:
         """Wait until the commands have ended; those that have not begun are left out when the run was stopped."""
         if is_stopped:
-            self.left = len(self._waiting)
-            self._waiting.clear()
+            self.stop()
         while self._running:
             await asyncio.wait(set(self._running))
 

@@ -103,6 +103,8 @@ async def _execute(make_run: Callable[[OnEvent], Run], reporter: Reporter) -> tu
     def stop(_: int) -> None:
         reporter.stopping()
         run.stop("signal")
+        if reporter.on_done is not None:
+            reporter.on_done.stop()
 
     reporter.begin(run)
     with TwoSignals(stop) as signals:
