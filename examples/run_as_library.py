@@ -27,6 +27,7 @@ def on_event(event: Event) -> None:
 async def main(manifest: str, output: Path) -> None:
     """Fetch every item of *manifest* into *output*; started again, it goes on."""
     summary = await run(RunSettings(manifest=manifest, output=output, retries=2), on_event)
+    # Without a manifest: run(settings, items=urls), or `async for outcome in outcomes(settings, urls)`.
     print(f"{summary.read} read = {summary.done} done + {summary.skipped} skipped + {summary.failed} failed")
 
 

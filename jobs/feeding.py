@@ -15,6 +15,7 @@ from typing import Final
 from fetchd.client import ClientSession
 
 from .counts import Counts
+from .given_items import GivenItems, Items
 from .intake import Admitted, Intake
 from .items import Outcome
 from .ledger import Ledger
@@ -29,25 +30,33 @@ from .spill import Spill
 
 __all__ = ["Feeder", "LineSource", "open_source", "source_name"]
 
-_RETRY: Final = "what failed"  # stands in the ledger in the place of a manifest, when a run is over that
+# Stand in the ledger in the place of a manifest.
+_RETRY: Final = "what failed"
+_GIVEN: Final = "given items"
 
-LineSource = ManifestSource | FailedItems
+LineSource = ManifestSource | FailedItems | GivenItems
 """Where a run has its lines from."""
 
 
-def open_source(settings: RunSettings, session: ClientSession) -> AbstractAsyncContextManager[LineSource]:
-    """Return the lines of a run, to be entered: a manifest's, or those that failed.
+def open_source(
+    settings: RunSettings, session: ClientSession, given: Items | None = None
+) -> AbstractAsyncContextManager[LineSource]:
+    """Return the lines of a run, to be entered: of what is *given*, a manifest's, or those that failed.
 
     Raises:
         LedgerError: What failed is to be tried again, and the folder has no ledger.
     """
+    if given is not None:
+        return GivenItems(given)
     if settings.retry is not None:
         return FailedItems(settings.output, settings.retry)
     return manifest_of(settings, session)
 
 
-def source_name(settings: RunSettings) -> str:
+def source_name(settings: RunSettings, given: Items | None = None) -> str:
     """Return what the ledger calls the source of a run."""
+    if given is not None:
+        return _GIVEN
     return settings.manifest if settings.retry is None else _RETRY
 
 

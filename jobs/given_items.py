@@ -16,10 +16,13 @@ from .manifests import BadLine, Batch, DetailedLine, Line
 from .manifests.fields import line_of
 from .manifests.lines import BATCH_LINES, shown
 
-__all__ = ["Given", "GivenItems"]
+__all__ = ["Given", "GivenItems", "Items"]
 
 Given = str | Mapping[str, Any]
 """A URL, or a URL and what else there is to say of it."""
+
+
+Items = Iterable[Given] | AsyncIterable[Given]
 
 
 class GivenItems:
@@ -30,7 +33,7 @@ class GivenItems:
             as it comes.
     """
 
-    def __init__(self, items: Iterable[Given] | AsyncIterable[Given]) -> None:
+    def __init__(self, items: Items) -> None:
         self._number = 0
         self._coming: AsyncIterator[Given] | None = None
         self._there: Iterator[Given] = iter(())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from .events import Event, ItemFinished
-from .given_items import Given
+from .given_items import Items
 from .items import Outcome
 from .run import Run
 from .settings import RunSettings
@@ -19,9 +19,7 @@ MAX_WAITING: Final = 1000
 """Outcomes that nobody has taken yet; from there on the run starts nothing until half of them are."""
 
 
-async def outcomes(
-    settings: RunSettings, items: Iterable[Given] | AsyncIterable[Given] | None = None
-) -> AsyncGenerator[Outcome]:
+async def outcomes(settings: RunSettings, items: Items | None = None) -> AsyncGenerator[Outcome, None]:
     """Run, and give each item's end as it comes; what is slow to take them slows the run.
 
     Close it (``contextlib.aclosing``) to stop the run early: what is in flight is let go of, the ledger has it.

@@ -36,6 +36,7 @@ from .exceptions import LocalFailureError, PolicyError
 from .existing import KeptError, Looker
 from .failures import Failure, FailureClass, classify
 from .feeding import Feeder, LineSource, open_source, source_name
+from .given_items import Items
 from .hosts import first_contact
 from .item_rows import failed_row, fetched_row, partial_row
 from .items import Item, Outcome, Result
@@ -62,12 +63,14 @@ __all__ = ["OnEvent", "Run", "run"]
 OnEvent = Callable[[Event], None]
 
 
-async def run(settings: RunSettings, on_event: OnEvent | None = None) -> Summary:
-    """Fetch every item of a manifest and say how it went. Started again with the same folder, it goes on.
+async def run(settings: RunSettings, on_event: OnEvent | None = None, *, items: Items | None = None) -> Summary:
+    """Fetch every item of a manifest, or of *items*, and say how it went. Started again on the same folder, it goes on.
 
     Args:
         settings: What to do.
         on_event: Called with each event as it happens, in the loop's thread; it must not block.
+        items: What to fetch, in the place of a manifest: URLs, or mappings as lines of JSON have them (see
+            ``given_items``); an iterable or an asynchronous one, taken from as items are needed. None for the manifest.
 
     Raises:
         ManifestError: The manifest cannot be read.
@@ -75,7 +78,7 @@ async def run(settings: RunSettings, on_event: OnEvent | None = None) -> Summary
         LedgerError: The ledger cannot be used; LedgerLockedError: another run works in the folder.
         LocalFailureError: The folder cannot be made. Later, a full disk ends the run with a summary that says so.
     """
-    return await Run(settings, on_event).execute()
+    return await Run(settings, on_event, items=items).execute()
 
 
 class Run:
@@ -85,10 +88,19 @@ class Run:
         settings: What to do.
         on_event: Called with each event as it happens, in the loop's thread; it must not block. None for nobody.
         tell_all: False leaves out the events of items that start, are done or are skipped: 5 us of each item's 70.
+        items: As for ``run``.
     """
 
-    def __init__(self, settings: RunSettings, on_event: OnEvent | None = None, *, tell_all: bool = True) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        on_event: OnEvent | None = None,
+        *,
+        tell_all: bool = True,
+        items: Items | None = None,
+    ) -> None:
         self._settings = settings
+        self._given = items
         self._on_event = on_event
         self._on_each = on_event if tell_all else None
         self._counts = Counts()
@@ -167,7 +179,8 @@ class Run:
         self._counts.started_at = time.monotonic()
         sidecar = None if settings.checksums is None else read_sidecar(settings.checksums)
         self._checks = Checks(settings.checksum, sidecar, decodes=settings.decode)
-        async with open_session(settings, self._manners) as session, open_source(settings, session) as source:
+        opened = open_session(settings, self._manners)
+        async with opened as session, open_source(settings, session, self._given) as source:
             folder = Folder(settings.output)
             try:
                 with (
@@ -193,7 +206,7 @@ class Run:
         recorder_folder: Folder,
     ) -> Summary:
         settings = self._settings
-        ledger.begin_run(source_name(settings), time.time())
+        ledger.begin_run(source_name(settings, self._given), time.time())
         syncs = settings.durability == "power"
         keeping = self._keeping
         placer = keeping.placer(settings, recorder_folder)
