@@ -79,6 +79,7 @@ def details_of(extras: Extras) -> dict[str, Any] | None:
         "size": extras.size,
         "digests": [[name, octets.hex()] for name, octets in extras.digests] or None,
         "mirrors": [without_userinfo(url) for url in extras.mirrors] or None,
+        "priority": extras.priority or None,
     }
     return {name: value for name, value in kept.items() if value is not None} or None
 
@@ -92,4 +93,5 @@ def extras_of(details: Mapping[str, Any] | None, method: str = "GET") -> Extras 
         size=details.get("size"),
         digests=tuple((name, bytes.fromhex(digits)) for name, digits in details.get("digests", ())),
         mirrors=tuple(details.get("mirrors", ())),
+        priority=details.get("priority", 0),
     )

@@ -100,12 +100,17 @@ async def test_what_the_manifest_said_of_an_item_counts_again(tmp_path: Path) ->
 def test_extras_come_back_but_for_what_may_be_secret() -> None:
     """Fields of requests, and passwords of mirrors."""
     extras = Extras(
-        method="POST", size=3, digests=(("md5", bytes(16)),), mirrors=("http://me:secret@m/x",), headers=(("A", "b"),)
+        method="POST",
+        size=3,
+        digests=(("md5", bytes(16)),),
+        mirrors=("http://me:secret@m/x",),
+        priority=-2,
+        headers=(("A", "b"),),
     )
     kept = extras_of(details_of(extras), "POST")
     assert kept is not None
     assert (kept.method, kept.size, kept.digests) == ("POST", 3, (("md5", bytes(16)),))
-    assert (kept.mirrors, kept.headers) == (("http://m/x",), ())
+    assert (kept.mirrors, kept.priority, kept.headers) == (("http://m/x",), -2, ())
     assert details_of(Extras()) is None
     assert extras_of(None) is None
     assert extras_of(None, "POST") is not None
