@@ -100,6 +100,7 @@ class Outcome(NamedTuple):
         etag: The response's ETag as sent, None when it had none.
         last_modified: The response's Last-Modified as sent, None when it had none.
         reason: Why it was skipped: ``done`` (in an earlier run), ``duplicate``, ``collision`` or ``kept``; else empty.
+        digest: Of the finished file, as the ledger has it (``sha256:...``); None when nobody asked for one.
     """
 
     item: Item
@@ -112,3 +113,4 @@ class Outcome(NamedTuple):
     etag: str | None = None
     last_modified: str | None = None
     reason: str = ""
+    digest: str | None = None

@@ -437,7 +437,9 @@ class Run:
             if self._on_each is None:
                 return
             status, seconds = fetched.status, row.seconds
-            outcome = Outcome(item, Result.DONE, None, fetched.size, seconds, status, fetched.final_url)
+            outcome = Outcome(
+                item, Result.DONE, None, fetched.size, seconds, status, fetched.final_url, digest=row.digest
+            )
             self._on_each(ItemFinished(outcome))
 
         self._recorder.put(Entry(row, fetched.data, fetched.modified, on_recorded))

@@ -147,7 +147,7 @@ OnDone = Annotated[
     typer.Option(
         "--on-done",
         metavar="COMMAND",
-        help="Run this for each file that is done; {path}, {url}, {size} stand for its own (command; default none).",
+        help="Run this for each file that is done; {path}, {url}, {size}, {digest} are its (command; default none).",
     ),
 ]
 LogFile = Annotated[

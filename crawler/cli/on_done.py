@@ -26,7 +26,8 @@ class OnDone:
     """Runs the commands of one run.
 
     Args:
-        words: The command and its arguments; ``{path}``, ``{url}`` and ``{size}`` in them stand for a file's own.
+        words: The command and its arguments; ``{path}``, ``{url}``, ``{size}`` and ``{digest}`` in them stand for a
+            file's own; the digest is empty where none was asked for.
         folder: Of the files.
         pause: Has the run start nothing more.
         resume: Has it go on.
@@ -57,7 +58,7 @@ class OnDone:
         self._say = say
         self._limit = limit
         self._environment = environment
-        self._waiting: deque[tuple[str, str, int]] = deque()
+        self._waiting: deque[dict[str, str]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._is_stopped = False
         self.failed = 0
@@ -68,14 +69,21 @@ class OnDone:
         if self._is_stopped:
             self.left += 1
             return
-        self._waiting.append((outcome.item.path, outcome.item.shown_url, outcome.size))
+        self._waiting.append(
+            {
+                "path": outcome.item.path,
+                "url": outcome.item.shown_url,
+                "size": str(outcome.size),
+                "digest": outcome.digest or "",
+            }
+        )
         if len(self._waiting) >= MAX_WAITING:
             self._pause()
         self._start()
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._limit:
-            command = asyncio.ensure_future(self._run(*self._waiting.popleft()))
+            command = asyncio.ensure_future(self._run(self._waiting.popleft()))
             self._running.add(command)
             command.add_done_callback(self._ended)
         if len(self._waiting) <= MAX_WAITING // 2:
@@ -87,8 +95,9 @@ class OnDone:
             command.result()
             self._start()
 
-    async def _run(self, path: str, url: str, size: int) -> None:
-        values = {"path": str(self._folder / path), "url": url, "size": str(size)}
+    async def _run(self, told: Mapping[str, str]) -> None:
+        path = told["path"]
+        values = {**told, "path": str(self._folder / path)}
         words = [_filled(word, values) for word in self._words]
         given = {f"FETCHD_{name.upper()}": value for name, value in values.items()}
         try:
@@ -126,4 +135,4 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
     """*word* with its fields filled in at once: what a value holds is not looked at again."""
     import re
 
-    return re.sub(r"\{(path|url|size)\}", lambda match: values[match[1]], word)
+    return re.sub(r"\{(path|url|size|digest)\}", lambda match: values[match[1]], word)

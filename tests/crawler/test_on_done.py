@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import signal
 from pathlib import Path
@@ -47,6 +48,18 @@ async def test_each_file_that_is_done_has_its_command(tmp_path: Path) -> None:
         assert Path(path).read_text() == content
         assert told.endswith(f"/{name};{size}")
     assert not (tmp_path / "missing.told").exists()
+
+
+@pytest.mark.parametrize("asked", [(), ("--checksum", "sha256")])
+async def test_a_command_is_told_the_digest_where_one_is_kept(tmp_path: Path, asked: tuple[str, ...]) -> None:
+    """As a word and as a variable, spelled as in the ledger; empty where nobody asked for one."""
+    async with raw_server(site) as server:
+        (tmp_path / "list.txt").write_text(server.url("/a") + "\n")
+        command = 'sh -c \'printf %s,%s "$1" "$FETCHD_DIGEST" >told\' - {digest}'
+        ran = await fetchd("run", "list.txt", *asked, "--on-done", command, "--no-progress", cwd=tmp_path)
+    assert ran.code == 0
+    digest = f"sha256:{hashlib.sha256(b'/a').hexdigest()}" if asked else ""
+    assert (tmp_path / "told").read_text() == f"{digest},{digest}"
 
 
 async def test_a_command_that_fails_is_told_and_is_the_exit_code(tmp_path: Path) -> None:
