@@ -157,3 +157,60 @@ async def test_after_a_kill_what_was_finished_is_not_sent_again(tmp_path: Path) 
 async def test_after_thirty_kills_what_was_finished_is_not_sent_again(tmp_path: Path) -> None:
     rng = random.Random(4)
     await kill_and_go_on(tmp_path, [rng.uniform(0.2, 0.9) for _ in range(30)])
+
+
+MIB = 1 << 20
+MEMORY_KIB = 64 * 1024  # what a mirror may take, whatever is mirrored
+
+
+async def mirror_to_a_slow_sink(folder: Path, size: int, framing: str) -> int:
+    """Mirror one body of *size* zeros to a sink that rests after every 8 MiB: the peak of the process in KiB."""
+    taken = peak = 0
+
+    async def source(conn: RawConnection) -> None:
+        await conn.read_request()
+        is_chunked = framing == "chunked"
+        field = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % size
+        await conn.send(b"HTTP/1.1 200 OK\r\n" + field + b"\r\n\r\n")
+        piece = b"100000\r\n" + bytes(MIB) + b"\r\n" if is_chunked else bytes(MIB)
+        for _ in range(size // MIB):
+            await conn.send(piece)
+        await conn.send(b"0\r\n\r\n" if is_chunked else b"")
+
+    async def sink(conn: RawConnection) -> None:
+        nonlocal taken, peak
+        await conn.read_request(body=False)
+        rest_at, tail = 8 * MIB, b""
+        while not tail.endswith(b"0\r\n\r\n") if framing == "chunked" else taken < size:
+            data = await conn.receive()
+            assert data, "the upload was broken off"
+            taken, tail = taken + len(data), (tail + data)[-5:]
+            if taken >= rest_at:
+                rest_at += 8 * MIB
+                await asyncio.sleep(0.03)
+        # Not its ru_maxrss, which begins with that of the process it was forked from.
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = int(status.partition("VmHWM:")[2].split()[0])
+        await conn.send(response(201))
+
+    async with raw_server(source) as here, raw_server(sink) as there:
+        process = await asyncio.create_subprocess_exec(
+            FETCHD, "mirror", manifest(folder, here.url("/large")), "--to", there.url("/{path}"), "-q",
+            cwd=folder, env=environment(),
+        )  # fmt: skip
+        assert await process.wait() == ExitCode.DONE
+    assert taken >= size
+    return peak
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_a_body_larger_than_the_memory_goes_to_a_slow_sink(framing: str, tmp_path: Path) -> None:
+    """By splice, and through Python."""
+    assert await mirror_to_a_slow_sink(tmp_path, 256 * MIB, framing) < MEMORY_KIB
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_a_body_of_5_gib_goes_to_a_slow_sink_in_the_same_memory(framing: str, tmp_path: Path) -> None:
+    assert await mirror_to_a_slow_sink(tmp_path, 5 << 30, framing) < MEMORY_KIB
