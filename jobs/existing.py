@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from fetchd.client.workers import finished
 
+from .attempts import AttemptFailedError, Fetched
 from .checksums import Hashes, parse_digest
 from .intake import Standing
 from .items import Item
 from .sinks import Folder
-from .transfer import AttemptFailedError, Fetched, Transfer
+from .transfer import Transfer
 from .verifying import hash_file
 
 __all__ = ["KeptError", "Looker", "conditions"]

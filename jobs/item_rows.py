@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 
+from .attempts import Fetched
 from .failures import Failure
 from .items import Item
 from .ledger import Row, State
 from .retrying import details_of
-from .transfer import Fetched
 
 __all__ = ["failed_row", "fetched_row", "partial_row"]
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from fetchd.client import ClientSession
 
+from .attempts import AttemptFailedError, Attempts, Fetched
 from .bandwidth import Bandwidth
 from .checks import Checks, read_sidecar
 from .counts import Counts
@@ -48,12 +49,13 @@ from .manners import Manners
 from .placing import file_namer
 from .rates import Rates
 from .recorder import Entry, Recorder
-from .scheduler import Scheduler, SpareSlots
+from .scheduler import Scheduler
 from .sessions import open_session
 from .settings import RunSettings
 from .sinks import Folder
+from .spare import SpareSlots
 from .templates import Template, derive_by
-from .transfer import AttemptFailedError, Attempts, Fetched, Transfer
+from .transfer import Transfer
 from .trying import Trying
 from .waiting import wait_out
 from .watching import tell_progress, watch_limits

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from .attempts import AttemptFailedError
 from .failures import FailureClass
 from .hosts import first_contact
 from .items import Item
@@ -25,7 +26,6 @@ from .rates import Rates
 from .sessions import open_session
 from .settings import RunSettings
 from .spider import Asking
-from .transfer import AttemptFailedError
 
 __all__ = ["MAX_SAMPLE", "Estimate", "Reservoir", "Sample", "ask", "estimated"]
 

@@ -42,7 +42,7 @@ from .lanes import NOT_ARMED, Lane
 from .latency import SLOW_S
 from .rates import Rates
 
-__all__ = ["MAX_REMEMBERED_HOSTS", "Scheduler", "SpareSlots"]
+__all__ = ["MAX_REMEMBERED_HOSTS", "Scheduler"]
 
 MAX_REMEMBERED_HOSTS: Final = 10_000
 """Hosts without items whose trouble, or answering, is remembered, oldest forgotten first; some 4 MB."""
@@ -477,30 +477,6 @@ class Scheduler:
             f"<Scheduler {self.queued} queued, {self.delayed} delayed, {self.in_flight} in flight, "
             f"{len(self._lanes)} hosts>"
         )
-
-
-class SpareSlots:
-    """Lends slots of a scheduler; the face of ``segmented.Spare``.
-
-    Args:
-        scheduler: Whose slots they are.
-        clock: Monotonic seconds.
-        on_repaid: Called when one was given back, which an item may want.
-    """
-
-    def __init__(self, scheduler: Scheduler, clock: Callable[[], float], on_repaid: Callable[[], None]) -> None:
-        self._scheduler = scheduler
-        self._clock = clock
-        self._on_repaid = on_repaid
-
-    def borrow(self, host: str) -> bool:
-        """See ``Scheduler.borrow``."""
-        return self._scheduler.borrow(host, self._clock())
-
-    def repay(self, host: str) -> None:
-        """See ``Scheduler.repay``."""
-        self._scheduler.repay(host, self._clock())
-        self._on_repaid()
 
 
 def _not_attempted(item: Item, failure: Failure | None) -> Failure:

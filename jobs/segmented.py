@@ -19,10 +19,10 @@ from typing import Final
 
 from fetchd.client import ClientError, ClientResponse, Pace
 
+from .attempts import AttemptFailedError, status_failure
 from .failures import Failure, FailureClass
 from .resume import ResumePoint, Step, resume_decision, resume_fields, validator_of
 from .segments import Segment, SegmentMap, Spare
-from .transfer import AttemptFailedError, status_failure
 
 __all__ = ["ChangedError", "SegmentedBody"]
 

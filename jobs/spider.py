@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOptions
 
+from .attempts import AttemptFailedError, Fetched, status_failure
 from .failures import Failure, FailureClass, classify, was_unasked
 from .items import Item
 from .keeping import Keeping
@@ -24,7 +25,6 @@ from .settings import RunSettings
 from .sinks import Folder
 from .targets import Target, without_userinfo
 from .templates import ASKED
-from .transfer import AttemptFailedError, Fetched, status_failure
 
 __all__ = ["Asked", "Asking", "SpiderRun"]
 

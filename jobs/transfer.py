@@ -17,29 +17,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from fetchd.client import BodyTooLargeError, ClientError, ClientResponse, ClientSession, RequestOptions
 
+from .attempts import AttemptFailedError, Fetched, status_failure
 from .bandwidth import Bandwidth
 from .checks import Check, Checks
 from .exceptions import JobError
-from .failures import Failure, FailureClass, classify, classify_status, parse_retry_after, was_unasked
+from .failures import Failure, FailureClass, classify, was_unasked
 from .httpdates import parse_http_date
 from .items import Item
 from .manners import Manners
 from .mirrors import fields_for
 from .resume import Decision, ResumePoint, Step, is_coded, resume_decision, resume_fields, validator_of
+from .segmented import ChangedError, SegmentedBody
 from .segments import LEAST_BYTES, SegmentMap, Spare
 from .sinks import BAD_SUFFIX, Folder
 from .targets import without_userinfo
 
-__all__ = ["SMALL_BODY_BYTES", "AttemptFailedError", "Attempts", "Fetched", "Transfer", "status_failure"]
+__all__ = ["SMALL_BODY_BYTES", "Transfer"]
 
 SMALL_BODY_BYTES: Final = 65_536
 """Octets up to which a body of known length is read into memory: at 64 attempts under way 4 MiB in all."""
@@ -47,80 +47,8 @@ SMALL_BODY_BYTES: Final = 65_536
 PARTIAL_ROW_BYTES: Final = 1_048_576
 """Octets beyond which it pays to have the ledger remember how to go on with a body after a kill."""
 
-
 MAX_WITHOUT_RANGES: Final = 10_000
 """Hosts that are remembered for knowing no ranges."""
-
-
-class AttemptFailedError(Exception):
-    """An attempt failed; the run decides what follows.
-
-    Attributes:
-        failure: How.
-        delay: Seconds after which the item is to come again, for an attempt that was not made, 0 for behind those that
-            wait; None for one that was made.
-        is_final: Whether no further attempt is of use, whatever the failure is.
-        wait: Seconds until the next attempt, in the place of those that follow from the failure; None for those.
-    """
-
-    def __init__(self, failure: Failure, *, delay: float | None = None, is_final: bool = False) -> None:
-        self.failure = failure
-        self.delay = delay
-        self.is_final = is_final
-        self.wait: float | None = None
-        super().__init__(failure.message)
-
-
-def status_failure(response: ClientResponse, of: str = "", *, of_sink: bool = False) -> Failure:
-    """The failure that the status of *response* is; *of* stands before it."""
-    retry_after = response.headers.get("Retry-After")
-    return Failure(
-        classify_status(response.status) or FailureClass.PROTOCOL,
-        f"{of}status {response.status} {response.reason}".rstrip(),
-        response.status,
-        None if retry_after is None else parse_retry_after(retry_after, time.time()),
-        of_sink=of_sink,
-    )
-
-
-@dataclass(slots=True)
-class Fetched:
-    """A body that came whole.
-
-    Attributes:
-        size: Octets of the whole file.
-        data: The content, to be written; None when it is in the ``.part`` file.
-        status: Status code of the answer.
-        final_url: Where redirections led; None when that is the item's URL.
-        modified: Last-Modified, seconds since 1970; None when it was not told.
-        digest: For the ledger, as ``checksums.spelled`` writes it; None when none is to be kept.
-        file: Where it goes, where only the response tells that; None where the item is.
-        etag: As sent, where it is to be kept.
-        last_modified: The same.
-        head_at: When the head of the answer had come, by the loop's clock; 0 where the content had come with it.
-        skipped: Why nothing was to be done after all; empty when it was.
-    """
-
-    size: int
-    data: bytes | None
-    status: int
-    final_url: str | None = None
-    modified: float | None = None
-    digest: str | None = None
-    file: str | None = None
-    etag: str | None = None
-    last_modified: str | None = None
-    head_at: float = 0.0
-    skipped: str = ""
-
-
-class Attempts(Protocol):
-    """What makes the attempts of a run, and counts their octets."""
-
-    @property
-    def attempt(self) -> Callable[[Item], Awaitable[Fetched]]: ...
-    @property
-    def received(self) -> int: ...
 
 
 class Transfer:
@@ -434,8 +362,6 @@ class Transfer:
 
         Whatever happens, ``item.resume`` says what is missing.
         """
-        from .segmented import ChangedError, SegmentedBody
-
         assert point.total is not None, "a map has a length"
         shared = SegmentMap(point.total, point.missing)
 

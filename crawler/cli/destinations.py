@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fetchd.client import ClientError, ClientResponse, ClientSession
+from fetchd.jobs.attempts import AttemptFailedError
 from fetchd.jobs.checks import Checks
 from fetchd.jobs.exceptions import JobError, LocalFailureError
 from fetchd.jobs.failures import Failure, FailureClass, classify, classify_status, parse_retry_after
@@ -25,7 +26,7 @@ from fetchd.jobs.items import Item
 from fetchd.jobs.resume import ResumePoint, Step, resume_decision, resume_fields, validator_of
 from fetchd.jobs.sinks import Folder
 from fetchd.jobs.targets import without_userinfo
-from fetchd.jobs.transfer import AttemptFailedError, Transfer
+from fetchd.jobs.transfer import Transfer
 
 __all__ = ["Destination", "FileDestination", "StreamDestination"]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import FrameType
 
 from fetchd.client import ClientSession
+from fetchd.jobs.attempts import AttemptFailedError
 from fetchd.jobs.exceptions import JobError, LocalFailureError, PolicyError, SettingsError
 from fetchd.jobs.failures import Failure, FailureClass, retry_delay, verdict
 from fetchd.jobs.sessions import open_session
 from fetchd.jobs.targets import without_userinfo
-from fetchd.jobs.transfer import AttemptFailedError
 
 from ..words import duration
 from .destinations import Destination, FileDestination, StreamDestination

@@ -7,8 +7,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from ..attempts import AttemptFailedError
 from ..failures import retry_delay, verdict
-from ..transfer import AttemptFailedError
 
 __all__ = ["Again"]
 

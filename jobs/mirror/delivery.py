@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 
 from fetchd.client import ClientError, ClientResponse, ClientSession, FormData, RequestOptions
 
+from ..attempts import AttemptFailedError, status_failure
 from ..bandwidth import Bandwidth
 from ..checks import Checks
 from ..checksums import Digest, head_digests
 from ..failures import Failure, FailureClass, classify
-from ..transfer import AttemptFailedError, status_failure
 from .again import Again
 from .copies import Copies, Copy
 from .digests import digests_of, field_of, is_same

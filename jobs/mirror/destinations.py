@@ -15,10 +15,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
+from ..attempts import AttemptFailedError
 from ..exceptions import SettingsError
 from ..failures import Failure, FailureClass, HostSign, verdict
 from ..hosts import BreakerState, HostBudget
-from ..transfer import AttemptFailedError
 
 __all__ = ["Destinations"]
 

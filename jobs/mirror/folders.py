@@ -8,7 +8,7 @@ from typing import Final
 
 from fetchd.client import ClientSession, RequestOptions
 
-from ..transfer import AttemptFailedError, status_failure
+from ..attempts import AttemptFailedError, status_failure
 from .template import folders_of
 
 __all__ = ["Collections"]

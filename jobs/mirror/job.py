@@ -11,6 +11,7 @@ import asyncio
 
 from fetchd.client import ClientSession, Timeout
 
+from ..attempts import AttemptFailedError, Fetched
 from ..bandwidth import Bandwidth
 from ..checksums import spelled
 from ..events import Summary
@@ -23,7 +24,6 @@ from ..run import OnEvent, Run
 from ..settings import RunSettings
 from ..sinks import Folder
 from ..targets import parse_target
-from ..transfer import AttemptFailedError, Fetched
 from .delivery import Deliverer, Mirrored
 from .destinations import Destinations
 from .passage import Meter

@@ -21,12 +21,12 @@ from typing import IO, Final, NamedTuple
 from fetchd.client import ClientError, ContinuedContent, StreamReader
 from fetchd.client.workers import finished
 
+from ..attempts import AttemptFailedError
 from ..bandwidth import Bandwidth
 from ..checks import Check
 from ..checksums import Digest, Hashes
 from ..exceptions import LocalFailureError
 from ..failures import Failure, FailureClass
-from ..transfer import AttemptFailedError
 from .copies import Copy, write_all
 from .source import Source
 

@@ -17,9 +17,9 @@ from xml.etree import ElementTree
 
 from fetchd.client.workers import finished
 
+from ..attempts import AttemptFailedError
 from ..exceptions import SettingsError
 from ..failures import Failure, FailureClass
-from ..transfer import AttemptFailedError
 
 __all__ = ["MIN_PART_BYTES", "S3", "S3_SCHEME", "UNSIGNED", "S3Store", "bucket_and_key", "text_of"]
 

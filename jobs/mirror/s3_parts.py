@@ -17,8 +17,8 @@ from xml.sax.saxutils import escape
 from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOptions
 from fetchd.client.workers import finished
 
+from ..attempts import AttemptFailedError, status_failure
 from ..failures import Failure, FailureClass, classify
-from ..transfer import AttemptFailedError, status_failure
 from .again import Again
 from .s3 import S3Store, text_of
 

@@ -8,10 +8,10 @@ import random
 
 from fetchd.client import ClientSession
 
+from ..attempts import AttemptFailedError
 from ..checks import Checks
 from ..exceptions import JobError
 from ..failures import Failure, retry_delay, verdict
-from ..transfer import AttemptFailedError
 from .delivery import Deliverer, Mirrored
 from .digests import DIGEST
 from .passage import Meter

@@ -15,12 +15,12 @@ from typing import Final, NamedTuple, Self
 
 from fetchd.client import ClientError, ClientResponse, ClientSession, RequestOptions, StreamReader, Timeout
 
+from ..attempts import AttemptFailedError, status_failure
 from ..extras import Extras
 from ..failures import Failure, FailureClass, classify, retry_delay, was_unasked
 from ..mirrors import fields_for
 from ..resume import ResumePoint, Step, resume_decision, resume_fields, validator_of
 from ..targets import without_userinfo
-from ..transfer import AttemptFailedError, status_failure
 
 __all__ = ["Asking", "Source", "source_failure"]
 

@@ -12,11 +12,11 @@ import pytest
 
 from fetchd.client import ClientSession
 from fetchd.crawler.cli.destinations import FileDestination, StreamDestination
+from fetchd.jobs.attempts import AttemptFailedError
 from fetchd.jobs.exceptions import LocalFailureError
 from fetchd.jobs.failures import FailureClass
 from fetchd.jobs.sessions import open_session
 from fetchd.jobs.settings import RunSettings
-from fetchd.jobs.transfer import AttemptFailedError
 from tests.support.local_failures import largest_file
 from tests.support.raw_server import RawConnection, Script, raw_server, reply_with, response
 

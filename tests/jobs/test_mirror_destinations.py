@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from fetchd.jobs.attempts import AttemptFailedError
 from fetchd.jobs.failures import Failure, FailureClass, HostSign, verdict
 from fetchd.jobs.mirror import destinations
 from fetchd.jobs.mirror.destinations import Destinations
-from fetchd.jobs.transfer import AttemptFailedError
 
 DOWN = Failure(FailureClass.CONNECT, "refused", of_sink=True)
 BUSY = Failure(FailureClass.HTTP_5XX, "status 503", 503, 30.0, of_sink=True)

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from fetchd.jobs.attempts import Fetched
 from fetchd.jobs.events import ItemStarted
 from fetchd.jobs.exceptions import JobError, LedgerError, LocalFailureError
 from fetchd.jobs.ledger import Ledger, Row, State
 from fetchd.jobs.ledger_rows import Collision, Entry, Wanted
 from fetchd.jobs.sinks import Folder
-from fetchd.jobs.transfer import Fetched, Transfer
+from fetchd.jobs.transfer import Transfer
 from tests.support.local_failures import largest_file, unprivileged
 from tests.support.raw_server import PeerLeft, RawConnection, Request, response
 from tests.support.runs import files_below, prepare, rows_of, run_lines

@@ -20,13 +20,14 @@ import pytest
 
 from fetchd.client import ClientSession, Timeout
 from fetchd.jobs import transfer as transfer_module
+from fetchd.jobs.attempts import AttemptFailedError, Fetched
 from fetchd.jobs.checks import Checks
 from fetchd.jobs.exceptions import CollisionError, LocalFailureError, PolicyError
 from fetchd.jobs.failures import Failure
 from fetchd.jobs.items import Item
 from fetchd.jobs.resume import ResumePoint
 from fetchd.jobs.sinks import Folder
-from fetchd.jobs.transfer import SMALL_BODY_BYTES, AttemptFailedError, Fetched, Transfer
+from fetchd.jobs.transfer import SMALL_BODY_BYTES, Transfer
 from tests.support.local_failures import largest_file
 from tests.support.raw_server import PeerLeft, RawConnection, RawServer, Request, response
 from tests.support.sites import PageScript, Site, broken_off
