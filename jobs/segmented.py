@@ -15,11 +15,13 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from fetchd.client import ClientError, ClientResponse, Pace
 
 from .attempts import AttemptFailedError, status_failure
+from .exceptions import JobError
 from .failures import Failure, FailureClass
 from .resume import ResumePoint, Step, resume_decision, resume_fields, validator_of
 from .segments import Segment, SegmentMap, Spare
@@ -184,11 +186,16 @@ class SegmentedBody:
             if segment is None:
                 spare.repay(self._host)
                 return
-            helper = asyncio.ensure_future(self._help(segment, spare))
+            helper = asyncio.ensure_future(self._help(segment))
             self._helpers.add(helper)
-            helper.add_done_callback(self._helpers.discard)
+            # Not at the helper's own end: one that is cancelled before its first step has none.
+            helper.add_done_callback(partial(self._helper_ended, spare))
 
-    async def _help(self, segment: Segment | None, spare: Spare) -> None:
+    def _helper_ended(self, spare: Spare, helper: asyncio.Task[None]) -> None:
+        self._helpers.discard(helper)
+        spare.repay(self._host)
+
+    async def _help(self, segment: Segment | None) -> None:
         """Take range after range, as long as that goes well."""
         try:
             while segment is not None:
@@ -196,10 +203,8 @@ class SegmentedBody:
                 segment = self._shared.take()
         except ChangedError as exc:
             self._changed = exc
-        except (AttemptFailedError, ClientError, OSError):
+        except (AttemptFailedError, ClientError, JobError, OSError):
             self._no_help_before = asyncio.get_running_loop().time() + PAUSE_S
-        finally:
-            spare.repay(self._host)
 
     async def _take(self, segment: Segment, first: ClientResponse | None) -> None:
         """Fetch *segment*, or what is left of it when others have stolen from it."""

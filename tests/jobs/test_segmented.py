@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import os
 import random
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 from fetchd.jobs import segmented
 from fetchd.jobs.failures import FailureClass
 from fetchd.jobs.ledger import State
+from fetchd.jobs.resume import ResumePoint
+from fetchd.jobs.segments import SegmentMap
 from tests.crawler.command import running
 from tests.support.raw_server import RawConnection, Request, raw_server, response
 from tests.support.runs import files_below, prepare, rows_of, run_lines
@@ -311,3 +315,57 @@ async def test_the_map_of_another_boot_is_of_no_use(tmp_path: Path, monkeypatch:
         ran = await run_lines(tmp_path, [server.url("/a")], segments=3)
         assert site.asked[before] is None
     assert content_of(tmp_path) == BODY
+
+
+class Lent:
+    """Slots that are counted."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.out = 0
+
+    def borrow(self, host: str) -> bool:
+        """See ``Spare``."""
+        may = self.out < self.slots
+        self.out += may
+        return may
+
+    def repay(self, host: str) -> None:
+        """See ``Spare``."""
+        self.out -= 1
+
+
+async def test_a_helper_that_is_cancelled_before_its_first_step_gives_its_slot_back() -> None:
+    """Whoever ends the attempt in that very moment."""
+    lent = Lent(3)
+    entered = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def ask(_: dict[str, str]) -> AsyncIterator[Any]:
+        entered.set()
+        await asyncio.get_running_loop().create_future()
+        yield None
+
+    async def note() -> None:
+        """Nothing is noted."""
+
+    body = segmented.SegmentedBody(
+        SegmentMap(64 * MIB),
+        ResumePoint(0, '"one"', 64 * MIB, "http://h/"),
+        ask=ask,
+        open_file=lambda: os.open(os.devnull, os.O_WRONLY),
+        note=note,
+        pace=None,
+        spare=lent,
+        host="h:80",
+        connections=4,
+    )
+    fetching = asyncio.ensure_future(body.fetch(None))
+    await entered.wait()
+    while not lent.out:  # noqa: ASYNC110 -- in the very turn in which it is lent
+        await asyncio.sleep(0)
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    await asyncio.sleep(0)
+    assert lent.out == 0
