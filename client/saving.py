@@ -242,7 +242,7 @@ async def move_rest(exchange: Exchange, connection: Connection, fd: int, pace: P
 
 
 async def _move_paced(exchange: Exchange, connection: Connection, mover: Mover, pace: Pace) -> None:
-    """Move what is left piece by piece, in the loop: what is bounded is not so quick that it would take a worker."""
+    """Move what is left piece by piece, in the loop, and let others have their turn between two pieces."""
     while not exchange.is_over:
         limit = pace.ready()
         if not limit:
@@ -259,6 +259,8 @@ async def _move_paced(exchange: Exchange, connection: Connection, mover: Mover, 
         _tell(exchange, connection, progress)
         if progress.is_dry and not exchange.is_over:
             await exchange.body.wait_signal()
+        else:
+            await asyncio.sleep(0)
 
 
 def _tell(exchange: Exchange, connection: Connection, progress: Progress) -> None:

@@ -293,19 +293,18 @@ class Scheduler:
         self._settle(lane, now)
 
     def borrow(self, host: str, now: float) -> bool:
-        """Take a slot for one more connection to *host*, if no item could have it; whether there is one."""
+        """Take a slot for one more connection to *host*, if no item could have it; whether there is one.
+
+        Its requests are counted by who sends them.
+        """
         lane = self._lanes.get(host)
         if lane is None or lane.queued or self._ready or self.in_flight >= self._concurrency:
             return False
-        rates, budget = self._rates, lane.budget
-        if rates is not None and max(rates.ready_at, rates.host_ready_at(host)) > now:
-            return False
+        budget = lane.budget
         may = lane.active < lane.slots if budget is None else budget.may_start(now, lane.active)
         if may:
             lane.active += 1
             self.in_flight += 1
-            if rates is not None:
-                rates.take(host, now)
         return may
 
     def repay(self, host: str, now: float) -> None:
@@ -313,6 +312,12 @@ class Scheduler:
         lane = self._lanes[host]
         lane.active -= 1
         self.in_flight -= 1
+        self._settle(lane, now)
+
+    def note(self, host: str, failure: Failure, now: float) -> None:
+        """Write into the account of *host*, of which something is under way, how a further request has failed."""
+        lane = self._lanes[host]
+        self._note(lane, now, failure)
         self._settle(lane, now)
 
     def gate_host(self, host: str, until: float, now: float) -> None:

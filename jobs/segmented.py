@@ -4,8 +4,9 @@
     helpers               the same, each with a slot that nobody else wants; what ends one only gives its range back
 
 All ask by Range and If-Range (RFC 9110 sections 13.1.5 and 14.2), but for the first answer, whose content is taken from
-its beginning. An answer that is not exactly the range of the same representation ends the attempt, and the next begins
-anew; one that is the whole of the same shows a server that knows no ranges, which is then not helped.
+its beginning. A helper's answer that is not exactly its range of the same representation ends all help: where the first
+answer is still coming it has the whole, and all else began with another one. Only where there is nothing to finish with
+does the attempt end as changed, and the next begins anew, by one connection.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from fetchd.client import ClientError, ClientResponse, Pace
 
 from .attempts import AttemptFailedError, status_failure
 from .exceptions import JobError
-from .failures import Failure, FailureClass
-from .resume import ResumePoint, Step, resume_decision, resume_fields, validator_of
+from .failures import Failure, FailureClass, classify
+from .resume import ResumePoint, Step, resume_decision, resume_fields
 from .segments import Segment, SegmentMap, Spare
 
 __all__ = ["ChangedError", "SegmentedBody"]
@@ -34,7 +35,9 @@ NOTE_S: Final = 1.0
 """Seconds between two notes of what is missing: what a kill costs."""
 PAUSE_S: Final = 5.0
 """Seconds without a new helper after one has failed: its server has enough, or the way to it has."""
-_STEP_BYTES: Final = 1 << 20
+MAX_SHORT: Final = 20
+"""Answers of one attempt that may end before their range does."""
+_STEP_BYTES: Final = 1 << 18
 
 
 class ChangedError(Exception):
@@ -87,6 +90,7 @@ class SegmentedBody:
         point: The representation: validator, length, where it is.
         ask: Sends a request with these fields more.
         open_file: Opens the file, which has its whole length already, for writing.
+        before_request: Waits until a request may be sent beyond the one that the attempt began with.
         note: Has the ledger remember what is missing.
         pace: Says how quickly content is taken; None for as quickly as it comes.
         spare: Gives slots to helpers; None for none.
@@ -95,7 +99,7 @@ class SegmentedBody:
 
     Attributes:
         received: Octets that came.
-        knows_ranges: Whether no answer has shown that the server knows none.
+        can_share: Whether no answer has shown that it is no use to share: the server knows no ranges, or has others.
         answer: The first answer of which octets were taken; None before.
     """
 
@@ -106,6 +110,7 @@ class SegmentedBody:
         *,
         ask: Callable[[dict[str, str]], AbstractAsyncContextManager[ClientResponse]],
         open_file: Callable[[], int],
+        before_request: Callable[[], Awaitable[None]],
         note: Callable[[], Awaitable[None]],
         pace: Pace | None,
         spare: Spare | None,
@@ -116,6 +121,7 @@ class SegmentedBody:
         self._point = point
         self._ask = ask
         self._open_file = open_file
+        self._before_request = before_request
         self._note = note
         self._pace = pace
         self._spare = spare
@@ -123,9 +129,9 @@ class SegmentedBody:
         self._connections = connections
         self._helpers: set[asyncio.Task[None]] = set()
         self._no_help_before = 0.0
-        self.knows_ranges = True
-        self._changed: ChangedError | None = None
-        self._began_whole = False
+        self.can_share = True
+        self._short = 0
+        self._refusal: AttemptFailedError | None = None  # the last, of a host that said when to come again
         self.received = 0
         self.answer: ClientResponse | None = None
 
@@ -136,25 +142,27 @@ class SegmentedBody:
             first: An answer that is the whole, nothing of it read; None to begin by asking.
 
         Raises:
-            ChangedError: What is here is of no use any more.
+            ChangedError: What is here is of no use any more, or what is missing of it cannot be had.
             AttemptFailedError: An answer that cannot be used now.
             ClientError: What broke the attempt's own connection.
             OSError: The file cannot take it.
         """
-        self._began_whole = first is not None
+        loop = asyncio.get_running_loop()
+        is_paid = first is None  # the attempt's own request is counted already
         looking = asyncio.ensure_future(self._look())
         try:
             while True:
-                segment = self._shared.take()
+                refusal = self._refusal if first is None and loop.time() < self._no_help_before else None
+                segment = None if refusal is not None else self._shared.take()
                 if segment is not None:
-                    await self._take(segment, first)
-                    first = None
+                    await self._take(segment, first, is_paid=is_paid)
+                    first, is_paid = None, False
                 elif self._helpers:
                     await asyncio.wait(self._helpers, return_when=asyncio.FIRST_COMPLETED)
+                elif refusal is not None and self._shared.missing:
+                    raise refusal  # the run waits for the host, and holds no slot meanwhile
                 else:
                     return
-                if self._changed is not None:
-                    raise self._changed
         finally:
             looking.cancel()
             for helper in self._helpers:
@@ -176,7 +184,7 @@ class SegmentedBody:
         spare = self._spare
         while (
             spare is not None
-            and self.knows_ranges
+            and self.can_share
             and self._shared.active < self._connections
             and now >= self._no_help_before
             and self._shared.can_share
@@ -200,13 +208,26 @@ class SegmentedBody:
         try:
             while segment is not None:
                 await self._take(segment, None)
-                segment = self._shared.take()
-        except ChangedError as exc:
-            self._changed = exc
-        except (AttemptFailedError, ClientError, JobError, OSError):
-            self._no_help_before = asyncio.get_running_loop().time() + PAUSE_S
+                is_held_up = asyncio.get_running_loop().time() < self._no_help_before
+                segment = None if is_held_up else self._shared.take()
+        except ChangedError:
+            self.can_share = False
+        except AttemptFailedError as exc:
+            self._pause_help(exc.failure)
+        except ClientError as exc:
+            self._pause_help(Failure(classify(exc), str(exc)))
+        except (JobError, OSError):
+            self.can_share = False  # the attempt itself will meet the same, and tell
 
-    async def _take(self, segment: Segment, first: ClientResponse | None) -> None:
+    def _pause_help(self, failure: Failure) -> None:
+        """A helper has failed: its host's account is told, as of any request."""
+        self._no_help_before = asyncio.get_running_loop().time() + max(PAUSE_S, failure.retry_after or 0.0)
+        if failure.retry_after:
+            self._refusal = AttemptFailedError(failure)
+        if self._spare is not None:
+            self._spare.failed(self._host, failure)
+
+    async def _take(self, segment: Segment, first: ClientResponse | None, *, is_paid: bool = False) -> None:
         """Fetch *segment*, or what is left of it when others have stolen from it."""
         began_at = segment.at
         fd = -1
@@ -215,18 +236,31 @@ class SegmentedBody:
             if first is not None:
                 await self._save(first, fd, segment)
                 return
+            if not is_paid:
+                await self._before_request()
             point = self._point._replace(offset=segment.at)
             fields = {**resume_fields(point), "Range": f"bytes={segment.at}-{segment.end - 1}"}
             async with self._ask(fields) as response:
                 self._check(response, point)
                 await self._save(response, fd, segment)
-            if segment.left and segment.at == began_at:
-                message = f"the server sent nothing of octets {segment.at} to {segment.end - 1}"
-                raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, response.status))
+            self._judge_short(segment, began_at, response.status)
         finally:
             if fd >= 0:
                 os.close(fd)
             self._shared.finish(segment)
+
+    def _judge_short(self, segment: Segment, began_at: int, status: int) -> None:
+        """See that an answer was worth its request.
+
+        Raises:
+            AttemptFailedError: It gave nothing, or too many have ended before their range did.
+        """
+        if not segment.left:
+            return
+        self._short += 1
+        if segment.at == began_at or self._short > MAX_SHORT:
+            message = f"the server sends less than was asked for, of octets {began_at} to {segment.end - 1}"
+            raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, status))
 
     async def _save(self, response: ClientResponse, fd: int, segment: Segment) -> None:
         if self.answer is None:
@@ -248,10 +282,6 @@ class SegmentedBody:
         decision = resume_decision(point, response.status, response.headers)
         if decision.step is Step.APPEND:
             return
-        is_same = decision.step is Step.RESTART and validator_of(response.headers) == point.validator
-        if is_same and self._began_whole:
-            self.knows_ranges = False
-            raise AttemptFailedError(Failure(FailureClass.PROTOCOL, "the server knows no ranges", response.status))
         if decision.step is Step.RESTART or response.status in (206, 412, 416):
             raise ChangedError(decision.reason or "the server sent something else", response.status)
         raise AttemptFailedError(status_failure(response))

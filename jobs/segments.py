@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Protocol
 
+from .failures import Failure
+
 __all__ = ["ALIGN_BYTES", "LEAST_BYTES", "Ranges", "Segment", "SegmentMap", "Spare"]
 
 Ranges = tuple[tuple[int, int], ...]
@@ -135,3 +137,6 @@ class Spare(Protocol):
 
     def repay(self, host: str) -> None:
         """Give one back."""
+
+    def failed(self, host: str, failure: Failure) -> None:
+        """Note how a connection that has one has failed."""

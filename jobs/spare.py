@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .failures import Failure
 from .scheduler import Scheduler
 
 __all__ = ["SpareSlots"]
@@ -31,3 +32,7 @@ class SpareSlots:
         """See ``Scheduler.repay``."""
         self._scheduler.repay(host, self._clock())
         self._on_repaid()
+
+    def failed(self, host: str, failure: Failure) -> None:
+        """See ``Scheduler.note``."""
+        self._scheduler.note(host, failure, self._clock())

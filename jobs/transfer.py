@@ -48,7 +48,7 @@ PARTIAL_ROW_BYTES: Final = 1_048_576
 """Octets beyond which it pays to have the ledger remember how to go on with a body after a kill."""
 
 MAX_WITHOUT_RANGES: Final = 10_000
-"""Hosts that are remembered for knowing no ranges."""
+"""Hosts that are remembered for having given no range of a body that was to be shared."""
 
 
 class Transfer:
@@ -107,6 +107,7 @@ class Transfer:
         self._segments = segments
         self._spare = spare
         self._without_ranges: set[str] = set()
+        self._shared_bodies: set[SegmentedBody] = set()
         # Hot path: one coroutine between a slot and the client.
         self.attempt: Callable[[Item], Awaitable[Fetched]] = self._attempt if timeout is None else self._attempt_in_time
         if bandwidth is not None:
@@ -120,7 +121,8 @@ class Transfer:
 
         The files tell of those under way: their octets need not pass through Python.
         """
-        return self._received + sum(os.fstat(fd).st_size - begin for fd, begin in self._writing.items())
+        writing = sum(os.fstat(fd).st_size - begin for fd, begin in self._writing.items())
+        return self._received + writing + sum(body.received for body in self._shared_bodies)
 
     async def _attempt(self, item: Item, seen_status: list[int] | None = None) -> Fetched:
         """Fetch *item* once, going on from ``item.resume`` if it is set. Sets ``item.resume`` for the next attempt.
@@ -374,12 +376,14 @@ class Transfer:
             point,
             ask=partial(self._ask_for_range, item),
             open_file=partial(self._folder.open_part, item.path, resume=True),
+            before_request=partial(self._manners.next_request, item.host),
             note=note,
             pace=self._bandwidth,
             spare=self._spare,
             host=item.host,
             connections=self._segments,
         )
+        self._shared_bodies.add(body)
         try:
             if first is not None:
                 if item.extras is not None and item.extras.sources is not None:
@@ -389,6 +393,7 @@ class Transfer:
                 self._lay_out(item, point.total)
             await body.fetch(first)
         except ChangedError as exc:
+            body.can_share = False
             _start_over(item)
             message = f"it is fetched anew: {exc.reason}"
             raise AttemptFailedError(Failure(FailureClass.TRUNCATED, message, exc.status)) from exc
@@ -397,8 +402,9 @@ class Transfer:
         except OSError as exc:
             raise self._folder.failure(item.path, exc) from exc
         finally:
+            self._shared_bodies.discard(body)
             self._received += body.received
-            if not body.knows_ranges and len(self._without_ranges) < MAX_WITHOUT_RANGES:
+            if not body.can_share and len(self._without_ranges) < MAX_WITHOUT_RANGES:
                 self._without_ranges.add(item.host)
             if item.resume is not None and item.resume.missing:
                 item.resume = point._replace(missing=shared.missing)

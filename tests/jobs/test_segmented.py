@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 
 from fetchd.jobs import segmented
-from fetchd.jobs.failures import FailureClass
+from fetchd.jobs.failures import Failure, FailureClass
 from fetchd.jobs.ledger import State
+from fetchd.jobs.limits import Limits
 from fetchd.jobs.resume import ResumePoint
 from fetchd.jobs.segments import SegmentMap
 from tests.crawler.command import running
@@ -182,8 +184,8 @@ async def test_a_helper_that_fails_gives_its_range_back(tmp_path: Path) -> None:
     assert content_of(tmp_path) == BODY
 
 
-async def test_a_source_that_changes_is_fetched_anew_and_never_mixed(tmp_path: Path) -> None:
-    """A helper sees it; the attempt ends, and the next one begins from the first octet."""
+async def test_a_source_that_changes_is_never_mixed(tmp_path: Path) -> None:
+    """The answer that had begun has the whole of what it began with; helpers see the change, and there are no more."""
     site = Ranges()
 
     def before(asked: Request, number: int) -> bytes | None:
@@ -194,9 +196,96 @@ async def test_a_source_that_changes_is_fetched_anew_and_never_mixed(tmp_path: P
     site._before = before
     async with raw_server(site.script) as server:
         ran = await run_lines(tmp_path, [server.url("/a")], segments=3)
+    assert (ran.summary.done, len(ran.retries)) == (1, 0)
+    assert content_of(tmp_path) == BODY
+    assert len(site.asked) <= 4
+
+
+async def test_servers_behind_one_name_that_do_not_agree_cost_a_request_or_two(tmp_path: Path) -> None:
+    """Each has an ETag of its own: one connection fetches it all, as it would without segments."""
+    site = Ranges(pause=0.002)
+    numbers = itertools.count()
+
+    async def script(conn: RawConnection) -> None:
+        site.etag = f'"{next(numbers)}"'
+        await site.script(conn)
+
+    async with raw_server(script) as server:
+        ran = await run_lines(tmp_path, [server.url("/a"), server.url("/b")], segments=4, retries=0, per_host=3)
+    assert (ran.summary.done, len(ran.retries)) == (2, 0)
+    assert len(site.asked) <= 5
+
+
+async def test_a_helper_that_is_told_to_wait_has_the_host_wait(tmp_path: Path) -> None:
+    """Retry-After gates the host, whoever was told."""
+    times: list[float] = []
+
+    def before(asked: Request, number: int) -> bytes | None:
+        times.append(asyncio.get_running_loop().time())
+        return response(503, b"", [("Retry-After", "1")]) if number == 2 else None
+
+    site = Ranges(before=before)
+    async with raw_server(site.script) as server:
+        ran = await run_lines(tmp_path, [server.url("/a")], segments=3)
     assert ran.summary.done == 1
-    assert len(ran.retries) == 1
-    assert content_of(tmp_path) == OTHER
+    assert content_of(tmp_path) == BODY
+    refused_at = times[1]
+    assert not [at for at in times if 0.05 < at - refused_at < 0.9]
+
+
+async def test_octets_are_counted_as_they_come_and_bounded(tmp_path: Path) -> None:
+    """For progress, and for --max-total-bytes."""
+    site = Ranges(pause=0.01)
+    async with raw_server(site.script) as server:
+        run, ran = prepare(tmp_path, [server.url("/a")], segments=3, limits=Limits(max_total_bytes=4 * MIB))
+        ran.summary = await run.execute()
+        ran.check()
+    assert ran.summary.stopped_by == "max-total-bytes"
+    assert 4 * MIB <= ran.summary.bytes < 9 * MIB
+
+
+async def test_further_requests_keep_to_the_rate(tmp_path: Path) -> None:
+    """Each range is a request: those of helpers, and those that a helper or the attempt goes on with."""
+    times: list[float] = []
+
+    def before(asked: Request, number: int) -> bytes | None:
+        times.append(asyncio.get_running_loop().time())
+        return None
+
+    site = Ranges(pause=0.02, before=before)
+    async with raw_server(site.script) as server:
+        limits = Limits(per_host_rate=4.0)
+        await run_lines(tmp_path, [server.url("/a")], segments=4, limits=limits)
+    assert content_of(tmp_path) == BODY
+    assert all(after - first > 0.2 for first, after in itertools.pairwise(times))
+
+
+async def test_a_server_that_gives_crumbs_of_ranges_is_not_asked_for_ever(tmp_path: Path) -> None:
+    """So many short answers an attempt, and no more."""
+    site = Ranges(pause=0.01)
+
+    async def stopped() -> None:
+        run, ran = prepare(tmp_path, [server.url("/a")], segments=3)
+        executing = asyncio.create_task(run.execute())
+        await site.half.wait()
+        run.stop()
+        ran.summary = await executing
+
+    def crumbs(asked: Request, number: int) -> bytes | None:
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.fields.get("Range", ""))
+        if found is None:
+            return None
+        start = int(found[1])
+        fields = [("ETag", '"one"'), ("Content-Range", f"bytes {start}-{start + 1023}/{len(BODY)}")]
+        return response(206, BODY[start : start + 1024], fields)
+
+    async with raw_server(site.script) as server:
+        await stopped()
+        site._before, before = crumbs, len(site.asked)
+        ran = await run_lines(tmp_path, [server.url("/a")], segments=1, retries=1)
+        assert len(site.asked) - before <= 2 * (segmented.MAX_SHORT + 2)
+    assert ran.outcomes[0].failure is not None
+    assert ran.outcomes[0].failure.failure_class is FailureClass.TRUNCATED
 
 
 @pytest.mark.parametrize("lie", ["start", "total", "short"])
@@ -334,6 +423,10 @@ class Lent:
         """See ``Spare``."""
         self.out -= 1
 
+    def failed(self, host: str, failure: Failure) -> None:
+        """See ``Spare``."""
+        raise AssertionError(f"{host}: {failure}")
+
 
 async def test_a_helper_that_is_cancelled_before_its_first_step_gives_its_slot_back() -> None:
     """Whoever ends the attempt in that very moment."""
@@ -354,6 +447,7 @@ async def test_a_helper_that_is_cancelled_before_its_first_step_gives_its_slot_b
         ResumePoint(0, '"one"', 64 * MIB, "http://h/"),
         ask=ask,
         open_file=lambda: os.open(os.devnull, os.O_WRONLY),
+        before_request=note,
         note=note,
         pace=None,
         spare=lent,
