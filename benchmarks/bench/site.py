@@ -25,12 +25,11 @@ class Site:
 
     Attributes:
         root: The folder itself.
-        large_bytes: Length of ``/large.bin`` once it is made.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.large_bytes = 0
+        self._larges = 0
         root.mkdir(parents=True, exist_ok=True)
         (root / "empty.bin").write_bytes(b"")
 
@@ -49,13 +48,17 @@ class Site:
         return paths
 
     def make_large(self, size: int) -> str:
-        """Make one file of *size* octets (whole MiB) of which no two MiB are alike; return its path."""
+        """Make one file of *size* octets (whole MiB) of which no two MiB are alike; return its path.
+
+        The name is a new one each time: the server remembers the open file of a name (open_file_cache).
+        """
+        self._larges += 1
+        name = f"large-{self._larges}.bin"
         noise = os.urandom(LARGE_BLOCK - 8)
-        with (self.root / "large.bin").open("wb") as file:
+        with (self.root / name).open("wb") as file:
             for number in range(size // LARGE_BLOCK):
                 file.write(number.to_bytes(8, "big") + noise)
-        self.large_bytes = size
-        return "/large.bin"
+        return f"/{name}"
 
 
 def number_of(path: Path) -> int:

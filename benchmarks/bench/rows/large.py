@@ -73,7 +73,7 @@ def run(bench: Bench) -> RowResult:
     ]
     samples = run_rounds(bench, contenders)
     shutil.rmtree(bench.scratch / "large", ignore_errors=True)
-    (bench.site.root / "large.bin").unlink()
+    (bench.site.root / path[1:]).unlink()
     pairs = iter([_Pair(*samples[start : start + 2]) for start in range(0, len(samples), 2)])
     return _result(bench, [{name: next(pairs) for name in names} for _, names in GROUPS], size)
 
