@@ -37,6 +37,7 @@ from typing import Final
 from .exceptions import LedgerError, LocalFailureError, SettingsError
 from .extras import identity_of
 from .ledger_lock import LOCK_NAME, FolderLock
+from .ledger_place import settle
 from .ledger_reader import LedgerReader, RunRecord
 from .ledger_rows import (
     POLICY,
@@ -53,7 +54,6 @@ from .ledger_rows import (
 )
 from .ledger_schema import (
     LEDGER_FOLDER,
-    LEDGER_NAME,
     Slots,
     State,
     boot_id,
@@ -97,7 +97,7 @@ class Ledger(LedgerReader):
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, derive: Derive, lock: FolderLock) -> None:
-        super().__init__(connection, path, derive)
+        super().__init__(connection, path, derive, lock.path)
         self._lock = lock
         with ledger_errors(path):
             self._slots = Slots(bytes.fromhex(read_meta(connection, "salt")))
@@ -107,7 +107,15 @@ class Ledger(LedgerReader):
         self._of_this_boot: frozenset[int] = frozenset()  # begin_run sets it
 
     @classmethod
-    def open(cls, folder: Path, *, template: str, derive: Derive, survives_power_loss: bool = False) -> Ledger:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        template: str,
+        derive: Derive,
+        survives_power_loss: bool = False,
+        elsewhere: Path | None = None,
+    ) -> Ledger:
         """Open the ledger of the output folder *folder*, made if it is not there, and lock the folder.
 
         Args:
@@ -115,18 +123,20 @@ class Ledger(LedgerReader):
             template: What the paths follow. It is the folder's for good.
             derive: From a URL without userinfo to the path that *template* gives.
             survives_power_loss: Each commit returns when the medium has it. False: when the kernel has it.
+            elsewhere: File for the ledger of a folder that has none yet. None goes by what the folder has, and
+                puts a new one into it.
 
         Raises:
             LedgerLockedError: Another run works in the folder.
             LedgerError: The ledger is damaged, of a newer version, or behind a symbolic link.
-            SettingsError: *template* is not the one it was begun with, or *folder* is a file.
+            SettingsError: *template* or *elsewhere* is not the one it was begun with, or *folder* is a file.
             LocalFailureError: It cannot be written.
         """
         own_folder = _make_own_folder(folder)
-        path = own_folder / LEDGER_NAME
         lock = FolderLock(own_folder / LOCK_NAME)
         opened = False
         try:
+            path = settle(folder, elsewhere)
             connection = connect(path)
             try:
                 prepare(connection, path, template)

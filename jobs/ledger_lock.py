@@ -49,6 +49,7 @@ class FolderLock:
         except LedgerError:
             os.close(fd)
             raise
+        self.path = path
         self._fd: int | None = fd
 
     def release(self) -> None:

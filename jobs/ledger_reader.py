@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple, Self
 from .exceptions import LedgerError, SettingsError
 from .ledger_lock import LOCK_NAME, holder_of
 from .ledger_rows import Derive, Row, StoredRow, load_row
-from .ledger_schema import LEDGER_FOLDER, LEDGER_NAME, State, connect_readonly, ledger_errors, read_meta
+from .ledger_place import ledger_of
+from .ledger_schema import LEDGER_FOLDER, State, connect_readonly, ledger_errors, read_meta
 from .templates import derive_by
 
 __all__ = ["LedgerReader", "RunRecord"]
@@ -61,8 +62,9 @@ class LedgerReader:
     One thread at a time. Close it, or use ``with``.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, derive: Derive) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, derive: Derive, lock: Path) -> None:
         self.path = path
+        self._lock_file = lock
         self._connection = connection
         self._derive = derive
         self._run_starts: dict[int, float] = {}
@@ -78,10 +80,11 @@ class LedgerReader:
         Raises:
             LedgerError: There is none, it is damaged, or of a newer version.
         """
-        path = folder / LEDGER_FOLDER / LEDGER_NAME
+        path = ledger_of(folder)
         connection = connect_readonly(path)
         try:
-            return LedgerReader(connection, path, derive or _derive_of(connection, path))
+            lock = folder / LEDGER_FOLDER / LOCK_NAME
+            return LedgerReader(connection, path, derive or _derive_of(connection, path), lock)
         except LedgerError:
             connection.close()
             raise
@@ -150,7 +153,7 @@ class LedgerReader:
 
     def holder(self) -> int | None:
         """Return the process id of the run that works in the folder now; None for none, or where it cannot be told."""
-        return holder_of(self.path.parent / LOCK_NAME)
+        return holder_of(self._lock_file)
 
     def close(self) -> None:
         """Close the file. Twice is once."""

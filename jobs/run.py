@@ -192,6 +192,7 @@ class Run:
                         template=self._keeping.naming.text,
                         derive=derive_by(self._keeping.naming.text),
                         survives_power_loss=syncs,
+                        elsewhere=settings.ledger,
                     ) as ledger,
                 ):
                     recover(ledger, folder, survives_power_loss=syncs)

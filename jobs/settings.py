@@ -69,6 +69,8 @@ class RunSettings:
         segments: Connections that may share one large body (of 2 MiB and more, with a strong validator), where slots
             are free that no item wants. Default 1.
         window: Items that wait in memory at most; further ones are put aside on disk. Default 100,000.
+        ledger: File for the ledger of an output folder that has none yet, for good; None, the default, goes by what the
+            folder has, and puts a new one into it.
         trust_ledger: Take the ledger's word for what is done, and look at no file of it. Default False.
 
     Raises:
@@ -106,6 +108,7 @@ class RunSettings:
     expand: bool = False
     segments: int = 1
     window: int = 100_000
+    ledger: Path | None = None
     trust_ledger: bool = False
 
     def __post_init__(self) -> None:

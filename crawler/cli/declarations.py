@@ -82,6 +82,14 @@ Existing = Annotated[
         help="Treat what is done by this: keep, verify, update or replace (word; default keep).",
     ),
 ]
+Ledger = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="Keep a new folder's ledger in this file (file; default .fetchd/ledger.sqlite3 in the folder).",
+    ),
+]
 TrustLedger = Annotated[
     bool,
     typer.Option("--trust-ledger", help="Look at no file of what the ledger calls done (flag; default off)."),

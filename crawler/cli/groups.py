@@ -35,6 +35,7 @@ def of_run(
     name: given.Name = None,
     on_collision: given.OnCollision = None,
     existing: given.Existing = None,
+    ledger: given.Ledger = None,
     trust_ledger: given.TrustLedger = False,
     report: given.RunReport = None,
     on_done: given.OnDone = None,

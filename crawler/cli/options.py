@@ -71,6 +71,7 @@ class RawRun(RawNetwork):
     name: str | None = None
     on_collision: str | None = None
     existing: str | None = None
+    ledger: str | None = None
     trust_ledger: bool = False
     report: str | None = None
     on_done: str | None = None
@@ -169,6 +170,7 @@ class _Given(TypedDict, total=False):
     name: str
     on_collision: OnCollision
     existing: Existing
+    ledger: Path
     trust_ledger: bool
     keep_validators: bool
     format: Format
@@ -220,6 +222,8 @@ def run_order(raw: RawRun, read_text: ReadText, environment: Mapping[str, str] =
         given["on_collision"] = _on_collision(raw.on_collision)
     if raw.existing is not None:
         given["existing"] = _existing(raw.existing)
+    if raw.ledger is not None:
+        given["ledger"] = _path("--ledger", raw.ledger)
     given["trust_ledger"] = raw.trust_ledger
     if raw.report is not None:
         format_of(raw.report)
