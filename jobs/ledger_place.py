@@ -4,8 +4,8 @@ For an output folder on a network file system or a slow disk, where SQLite's log
 ``.fetchd/ledger.path`` holds the absolute path, so that whoever knows the folder finds the ledger.
 
 The promise: a folder has one ledger for good, and a ledger one folder. A file that is there already is another
-folder's, or nobody knows whose; a file that is not there any more may be on a disk that is not mounted, and a new one in
-its place would have everything fetched again. Both are errors.
+folder's, or nobody knows whose; a file that is not there any more may be on a disk that is not mounted, and a new one
+in its place would have everything fetched again. Both are errors.
 """
 
 from __future__ import annotations

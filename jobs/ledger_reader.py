@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple, Self
 
 from .exceptions import LedgerError, SettingsError
 from .ledger_lock import LOCK_NAME, holder_of
-from .ledger_rows import Derive, Row, StoredRow, load_row
 from .ledger_place import ledger_of
+from .ledger_rows import Derive, Row, StoredRow, load_row
 from .ledger_schema import LEDGER_FOLDER, State, connect_readonly, ledger_errors, read_meta
 from .templates import derive_by
 

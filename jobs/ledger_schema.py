@@ -3,8 +3,8 @@
 Lives here: schema version 1, how a connection is made, the slot of a path. Not here: what is written
 when (``ledger.py``), what a row means (``ledger_rows.py``), who may open it (``ledger_lock.py``).
 
-The file is ``.fetchd/ledger.sqlite3`` below the output folder (or elsewhere, ``ledger_place.py``). Any SQLite tool may read it while a run goes
-on (write-ahead log); the view ``report`` shows the rows with names and times spelled out.
+The file is ``.fetchd/ledger.sqlite3`` below the output folder, or elsewhere (``ledger_place.py``). Any SQLite tool may
+read it while a run goes on (write-ahead log); the view ``report`` shows the rows with names and times spelled out.
 
     meta(key, value)     ``template`` the paths follow, ``salt`` of the slots
     runs(id, started_at, ended_at, manifest,             times in seconds since 1970

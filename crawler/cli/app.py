@@ -105,7 +105,17 @@ _command(run, of_run, of_network, of_voice, of_config)
 
 
 # What a run over what failed has from its folder.
-_NOT_OF_RETRY: Final = ("manifest", "output", "name", "existing", "ledger", "trust_ledger", "format", "expand", "spider")
+_NOT_OF_RETRY: Final = (
+    "manifest",
+    "output",
+    "name",
+    "existing",
+    "ledger",
+    "trust_ledger",
+    "format",
+    "expand",
+    "spider",
+)
 
 
 def retry(folder: given.Folder, classes: given.Classes = None, **options: Any) -> int:

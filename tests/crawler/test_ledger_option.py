@@ -33,16 +33,20 @@ async def test_every_command_of_the_folder_goes_by_the_ledger_elsewhere(tmp_path
         assert retried.code == 1
         assert len(server.requests) == 4  # /a, and /missing in each of three runs
     status = await fetchd("status", "out", "--json", cwd=tmp_path)
-    assert json.loads(status.stdout)["counts"]["done"] == 1
-    assert len((await fetchd("report", "out", cwd=tmp_path)).stdout.splitlines()) == 2
-    (tmp_path / "out" / server.url("/a").partition("://")[2]).write_bytes(b"something else")
+    assert json.loads(status.out)["counts"]["done"] == 1
+    assert len((await fetchd("report", "out", cwd=tmp_path)).out.splitlines()) == 2
+    (fetched,) = (tmp_path / "out").rglob("a")
+    fetched.write_bytes(b"something else")
     assert (await fetchd("verify", "out", "--requeue", cwd=tmp_path)).code == 1
 
 
 async def test_another_ledger_for_a_folder_that_has_one_is_an_error_of_usage(tmp_path: Path) -> None:
     """Before anything is asked for."""
-    (tmp_path / "list.txt").write_text("")
-    for asked, code in ((), 0), (("--ledger", "other.db"), 2):
-        ran = await fetchd("run", "list.txt", "-o", "out", *asked, "--no-progress", cwd=tmp_path)
-        assert ran.code == code
+    async with raw_server(site) as server:
+        (tmp_path / "list.txt").write_text(server.url("/a") + "\n")
+        for asked, code in ((), 0), (("--ledger", "other.db"), 2):
+            ran = await fetchd("run", "list.txt", "-o", "out", *asked, "--no-progress", cwd=tmp_path)
+            assert ran.code == code
+        assert len(server.requests) == 1
     assert "the ledger of out is out/.fetchd/ledger.sqlite3, not " in ran.lines[0]
+    assert not (tmp_path / "other.db").exists()
