@@ -6,12 +6,14 @@ block: it is called between two requests.
     RunStarted, then for each item that is started
         ItemStarted (ItemRetried ItemStarted)* ItemFinished
     and ItemFinished alone for an item that never needed a request (skipped, invalid, host dead);
-    Progress from time to time in between; RunFinished last, whatever ended the run.
+    HostChanged when a host gets into trouble or out of it, and Progress from time to time in between;
+    RunFinished last, whatever ended the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -20,6 +22,8 @@ from .items import Failure, FailureClass, Item, Outcome
 
 __all__ = [
     "Event",
+    "HostChanged",
+    "HostStanding",
     "ItemFinished",
     "ItemRetried",
     "ItemStarted",
@@ -159,6 +163,35 @@ class ItemFinished(NamedTuple):
     outcome: Outcome
 
 
+class HostStanding(StrEnum):
+    """What a host has come to; the words of ``--json``."""
+
+    WAITS = "waits"
+    """It asked for a pause, or throttles: nothing starts until that is over."""
+    FAILS = "fails"
+    """It does nothing but fail: one request at a time looks whether it is back."""
+    DEAD = "dead"
+    """It has failed for so long that its items are given up."""
+    ANSWERS = "answers"
+    """It answers again."""
+
+
+class HostChanged(NamedTuple):
+    """A host got into trouble, or out of it.
+
+    Attributes:
+        host: ``host:port``.
+        standing: What it has come to.
+        wait: Seconds from now in which nothing of it starts; 0 but where it waits.
+        message: The failure that told, in a sentence; empty where it was none.
+    """
+
+    host: str
+    standing: HostStanding
+    wait: float = 0.0
+    message: str = ""
+
+
 class Progress(NamedTuple):
     """Where the run stands."""
 
@@ -171,4 +204,4 @@ class RunFinished(NamedTuple):
     summary: Summary
 
 
-Event = RunStarted | ItemStarted | ItemRetried | ItemFinished | Progress | RunFinished
+Event = RunStarted | ItemStarted | ItemRetried | ItemFinished | HostChanged | Progress | RunFinished

@@ -172,6 +172,11 @@ class HostBudget:
         return int(self._cap) if self.state is BreakerState.CLOSED else 1
 
     @property
+    def gate_until(self) -> float:
+        """Before when nothing may start because the host asked for that; a time that has passed means now."""
+        return self._gate_until
+
+    @property
     def blocked_until(self) -> float:
         """When something may start again; a time that has passed means now."""
         return max(self._gate_until, self._probe_at)

@@ -315,6 +315,8 @@ class Run:
             return
         now = self._loop.time()
         scheduler = self._scheduler
+        for change in scheduler.take_news():
+            self._emit(change)
         while given_up := scheduler.take_given_up():
             for given, failure in given_up:
                 if given.extras is None or not self._trying.elsewhere(given, now):

@@ -35,7 +35,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
+from .events import HostChanged
 from .failures import Failure, HostSign, verdict
+from .host_news import Account, account_of, news_of
 from .hosts import BreakerState, HostBudget
 from .items import Item
 from .lanes import NOT_ARMED, Lane
@@ -93,6 +95,7 @@ class Scheduler:
         self._remembered: OrderedDict[str, HostBudget] = OrderedDict()
         self._known: dict[str, None] = {}  # hosts without items and trouble that have answered
         self._given_up: list[tuple[Item, Failure]] = []
+        self._news: list[HostChanged] = []
         self._supply = 0  # sum over the lanes of min(queued, depth)
         self._serial = itertools.count()  # breaks ties in heaps, first come first
 
@@ -154,6 +157,13 @@ class Scheduler:
         """Return the items given up since the last call because their host is dead, each with its failure."""
         given_up, self._given_up = self._given_up, []
         return given_up
+
+    def take_news(self) -> list[HostChanged]:
+        """Return what has changed of hosts since the last call, in order."""
+        news = self._news
+        if news:
+            self._news = []
+        return news
 
     # --- what the caller does
 
@@ -327,16 +337,22 @@ class Scheduler:
             budget = self._remembered.get(host) or HostBudget(
                 self._per_host, since=now, has_answered=True, rng=self._rng
             )
+            before = account_of(budget)
             budget.gate(until)
             self._remember(host, budget)
+            self._tell(host, before, budget, now)
             return
-        self._budget_of(lane, now).gate(until)
+        before = account_of(lane.budget)
+        budget = self._budget_of(lane, now)
+        budget.gate(until)
+        self._tell(host, before, budget, now)
         self._settle(lane, now)
 
     # --- hosts in trouble
 
     def _note(self, lane: Lane, now: float, failure: Failure | None, latency: float = 0.0) -> None:
         """Write into the host's account how an attempt ended; give up the lane when the host is dead."""
+        before = account_of(lane.budget)
         sign = HostSign.ANSWERED if failure is None else verdict(failure).sign
         if sign is HostSign.SILENT:
             sign = HostSign.NONE if lane.has_answered else HostSign.AT_FAULT
@@ -353,6 +369,12 @@ class Scheduler:
         if retry_after:
             self._budget_of(lane, now).gate(now + retry_after)
         lane.has_answered = lane.has_answered or sign in (HostSign.ANSWERED, HostSign.THROTTLING)
+        if lane.budget is not None:
+            self._tell(lane.host, before, lane.budget, now, failure)
+
+    def _tell(self, host: str, before: Account, budget: HostBudget, now: float, failure: Failure | None = None) -> None:
+        """Keep for `take_news` what has changed."""
+        self._news += news_of(host, before, account_of(budget), now, failure)
 
     def _enqueue(self, lane: Lane, item: Item) -> None:
         """Put *item* where its priority wants it; the caller keeps the counts."""

@@ -7,6 +7,7 @@ One object a line, UTF-8, told apart by ``event``; a field that has no value is 
     finished  line url result path size seconds status final_url class message reason;
               result is done, skipped, failed or invalid; reason says why it was skipped (done: in an earlier run,
               duplicate, collision, kept); size is octets; class and message tell of the failure
+    host      host standing wait message     it changed: standing is waits (for wait seconds), fails, dead or answers
     progress  read done skipped failed invalid in_flight queued delayed bytes manifest_done bound_by     twice a second
     summary   read done skipped failed invalid left unread bytes seconds failures skip_reasons stopped_by local_failure
               bound_by (host: seconds for which it kept slots empty); the last line;
@@ -24,6 +25,7 @@ from typing import Any
 
 from fetchd.jobs.events import (
     Event,
+    HostChanged,
     ItemFinished,
     ItemRetried,
     ItemStarted,
@@ -47,6 +49,8 @@ def as_object(event: Event) -> dict[str, Any] | None:
         return {"event": "started", **_item(event.item), "attempt": attempt}
     if isinstance(event, ItemRetried):
         return _retried(event)
+    if isinstance(event, HostChanged):
+        return {"event": "host", **event._asdict(), "wait": round(event.wait, 3)}
     if isinstance(event, Progress):
         return _progress(event.snapshot)
     if isinstance(event, RunFinished):

@@ -6,8 +6,9 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from fetchd.jobs.events import Event, ItemFinished, ItemRetried, RunFinished
+from fetchd.jobs.events import Event, HostChanged, HostStanding, ItemFinished, ItemRetried, RunFinished
 from fetchd.jobs.exceptions import LocalFailureError
 from fetchd.jobs.items import Result
 from fetchd.jobs.targets import without_userinfo
@@ -15,6 +16,13 @@ from fetchd.jobs.targets import without_userinfo
 from ..words import duration, failure_line, printable, summary_lines
 
 __all__ = ["LogFile"]
+
+_STANDINGS: Final = {
+    HostStanding.WAITS: "is left alone for {wait}",
+    HostStanding.FAILS: "only fails; one request at a time looks whether it is back",
+    HostStanding.DEAD: "is given up",
+    HostStanding.ANSWERS: "answers again",
+}
 
 
 class LogFile:
@@ -53,6 +61,9 @@ class LogFile:
         elif isinstance(event, ItemRetried):
             url = without_userinfo(event.item.url)
             self.write(f"again in {duration(event.delay)}: {url}: {event.failure.message}")
+        elif isinstance(event, HostChanged):
+            told = _STANDINGS[event.standing].format(wait=duration(event.wait))
+            self.write(f"host {event.host} {told}{': ' if event.message else ''}{event.message}")
         elif isinstance(event, RunFinished):
             for line in summary_lines(event.summary, {}):
                 self.write(line)

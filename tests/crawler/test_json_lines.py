@@ -15,6 +15,8 @@ from fetchd.crawler.cli import json_lines
 from fetchd.crawler.cli.json_lines import JsonLines, as_object
 from fetchd.jobs.events import (
     Event,
+    HostChanged,
+    HostStanding,
     ItemFinished,
     ItemRetried,
     ItemStarted,
@@ -88,6 +90,10 @@ EVENTS: list[tuple[Event, dict[str, Any] | None]] = [
             "message": "no scheme",
             "reason": None,
         },
+    ),
+    (
+        HostChanged("h:80", HostStanding.WAITS, 1.23456, "status 503 Busy"),
+        {"event": "host", "host": "h:80", "standing": "waits", "wait": 1.235, "message": "status 503 Busy"},
     ),
     (
         Progress(Snapshot(read=5, done=1, skipped=1, failed=1, invalid=1, in_flight=1, queued=2, delayed=3, bytes=9)),

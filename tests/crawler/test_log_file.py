@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -78,3 +79,21 @@ def test_a_log_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     """Before anything is done."""
     with pytest.raises(LocalFailureError):
         LogFile(tmp_path / "no" / "log", lambda _: None)
+
+
+@pytest.mark.slow
+async def test_a_host_that_is_left_alone_is_named(tmp_path: Path) -> None:
+    """With how long, and what it said; so is one in the lines of --json."""
+    site = Site({"/a": [response(429, fields=[("Retry-After", "1")]), response(200, b"a")]})
+    async with site.serve() as server:
+        (tmp_path / "list.txt").write_text(f"{server.url('/a')}\n")
+        ran = await fetchd("run", "list.txt", "--log-file", "log", "--json", cwd=tmp_path)
+        assert ran.code == 0
+        where = f"127.0.0.1:{server.port}"
+    assert any(
+        line.startswith(f"host {where} is left alone for ") and ": status 429" in line
+        for line in lines_of(tmp_path / "log")
+    )
+    (told,) = [event for line in ran.out.splitlines() if (event := json.loads(line))["event"] == "host"]
+    assert (told["host"], told["standing"]) == (where, "waits")
+    assert 0.9 <= told["wait"] <= 1.1

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from fetchd.jobs import events
 from fetchd.jobs.events import (
     Event,
+    HostChanged,
+    HostStanding,
     ItemFinished,
     ItemRetried,
     ItemStarted,
@@ -57,6 +59,7 @@ EVENTS: list[Event] = [
     ItemStarted(ITEM),
     ItemRetried(ITEM, Failure(FailureClass.DNS, "cannot resolve h"), 0.5, 12.0),
     ItemFinished(Outcome(ITEM, Result.DONE, size=3)),
+    HostChanged("h:80", HostStanding.WAITS, 2.0, "status 429"),
     Progress(Snapshot(read=1, in_flight=1, slow_hosts=(("h:80", 7),))),
     RunFinished(Summary(read=1, done=1)),
 ]
@@ -73,4 +76,6 @@ def test_events_are_frozen_and_slotted(event: Event) -> None:
 def test_the_union_names_every_event() -> None:
     """A receiver that handles each member of the union has handled everything."""
     assert {type(event) for event in EVENTS} == set(get_args(Event))
-    assert {cls.__name__ for cls in get_args(Event)} | {"Event", "Snapshot", "Summary"} == set(events.__all__)
+    assert {cls.__name__ for cls in get_args(Event)} | {"Event", "HostStanding", "Snapshot", "Summary"} == set(
+        events.__all__
+    )
