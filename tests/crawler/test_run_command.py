@@ -126,7 +126,7 @@ async def test_verbose_names_each_failure_and_quiet_says_nothing(tmp_path: Path)
 
 
 async def test_events_are_json_lines_on_standard_output(tmp_path: Path) -> None:
-    """Started, retried, finished, summary; the password of a URL is in none of them, nor in anything else."""
+    """Also of the host that asked for a pause; the password of a URL is in none of them, nor in anything else."""
     busy = response(503, fields=[("Retry-After", "0")], reason="Busy")
     async with raw_server(reply_with(busy, HELLO)) as server:
         url = server.url("/a").replace("http://", "http://user:secret@")
@@ -135,11 +135,14 @@ async def test_events_are_json_lines_on_standard_output(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = [json.loads(line) for line in ran.out.splitlines()]
     kinds = [event["event"] for event in events if event["event"] != "progress"]
     assert kinds[-1] == "summary"
-    assert sorted(kinds) == ["finished", "finished", "retried", "started", "started", "summary"]
+    assert sorted(kinds) == ["finished", "finished", "host", "retried", "started", "started", "summary"]
     assert {event["url"] for event in events if "url" in event} == {server.url("/a"), "nonsense"}
     [retried] = [event for event in events if event["event"] == "retried"]
     assert (retried["status"], retried["class"]) == (503, "http-5xx")
     assert [event["attempt"] for event in events if event["event"] == "started"] == [1, 2]
+    [host] = [event for event in events if event["event"] == "host"]
+    assert (host["host"], host["standing"]) == (server.url("/").split("/")[2], "waits")
+    assert host["wait"] > 0.0  # Retry-After: 0 asks for no pause, yet a host that is busy is given one
     assert events[-1]["read"] == 2
     assert b"secret" not in ran.out
     assert "secret" not in ran.err
