@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/ledger_cost.py [--items 200000] [--rounds 3] [--folder /dev/shm]
 
 One line a shape of manifest. `new` is the look-up of items that are not known, `write` the commit of
-batches of finishing items with the marks of the batch before, `known` the look-up of all of them in the next
-run; microseconds of CPU an item, the least of the rounds. `octets` is the file's size an item, and
-`beside the URL` what of it is not the URL. A promise is judged at the end of its line.
+batches of finishing items with the marks of the batch before, `known` the look-up of all of them by the same
+manifest, `mixed` that by a shuffled one; microseconds of CPU an item, the least of the rounds. `octets` is
+the file's size an item, and `beside the URL` what of it is not the URL. A promise is judged at the end of
+its line.
 
 Then the parts: slots of paths, a small file written, published and looked at, recorded with and without syncing (which
 says something only where `--folder` is on the medium that is meant), a line of a manifest read.
@@ -80,8 +81,8 @@ def scratch(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def ledger_round(urls: list[str], folder: Path, *, scattered: bool) -> tuple[float, float, float, float]:
-    """Record *urls* in a new ledger; return CPU seconds of new, write and known, and the file's octets."""
+def ledger_round(urls: list[str], folder: Path, *, scattered: bool) -> tuple[float, float, float, float, float]:
+    """Record *urls* in a new ledger; return CPU seconds of new, write, known and mixed, and the file's octets."""
     paths = [derive(url) for url in urls]
     now = time.time()
     new = write = 0.0
@@ -106,12 +107,14 @@ def ledger_round(urls: list[str], folder: Path, *, scattered: bool) -> tuple[flo
             write += time.process_time() - looked
             new += looked - begun
         ledger.commit((), done=marks)
-        known = _look_up_known(ledger, urls, paths)
-    return new, write, known, float(ledger.path.stat().st_size)
+        known = _look_up_known(ledger, urls)
+        mixed = _look_up_known(ledger, random.Random(2).sample(urls, len(urls)))
+    return new, write, known, mixed, float(ledger.path.stat().st_size)
 
 
-def _look_up_known(ledger: Ledger, urls: list[str], paths: list[str]) -> float:
+def _look_up_known(ledger: Ledger, urls: list[str]) -> float:
     """Look up what is done; return CPU seconds."""
+    paths = [derive(url) for url in urls]
     begun = time.process_time()
     for start in range(0, len(urls), BATCH):
         stop = start + BATCH
@@ -126,11 +129,11 @@ def ledger_line(name: str, urls: list[str], options: argparse.Namespace, *, scat
     for _ in range(options.rounds):
         with scratch(options.folder) as folder:
             rounds.append(ledger_round(urls, folder, scattered=scattered))
-    new, write, known = (min(r[part] for r in rounds) / len(urls) * 1e6 for part in range(3))
-    octets = rounds[0][3] / len(urls)
+    new, write, known, mixed = (min(r[part] for r in rounds) / len(urls) * 1e6 for part in range(4))
+    octets = rounds[0][4] / len(urls)
     kept = "" if scattered else f"   {judge(new + write <= MOST_MICROSECONDS and octets <= MOST_OCTETS)}"
     return (
-        f"{name:34} {new:6.2f} {write:6.2f} {new + write:6.2f} {known:6.2f}"
+        f"{name:34} {new:6.2f} {write:6.2f} {new + write:6.2f} {known:6.2f} {mixed:6.2f}"
         f" {octets:8.1f} {octets - URL_OCTETS:8.1f}{kept}"
     )
 
@@ -211,7 +214,7 @@ def main() -> None:
         ("unordered names, folders of 100", hashed),
     ]
     print(f"{options.items} items of {URL_OCTETS} octets, batches of {BATCH}, microseconds and octets an item")
-    print(f"{'':34} {'new':>6} {'write':>6} {'both':>6} {'known':>6} {'octets':>8} {'beside the URL':>8}")
+    print(f"{'':34} {'new':>6} {'write':>6} {'both':>6} {'known':>6} {'mixed':>6} {'octets':>8} {'beside the URL':>8}")
     for name, shape in shapes:
         urls = [shape(n) for n in range(options.items)]
         assert {len(url) for url in urls} == {URL_OCTETS}, name

@@ -18,14 +18,15 @@ from typing import Final, NamedTuple
 
 from .failures import Failure, FailureClass
 from .items import Item, Outcome, Result
-from .ledger import Collision, State, Wanted
+from .ledger import Collision, Wanted
 from .ledger import Entry as LedgerEntry
+from .ledger_rows import FINISHED
 from .manifests import BadLine, DetailedLine, Line
 from .mirrors import Sources
-from .naming import safe_path
+from .naming import name_plain, safe_path
 from .resume import ResumePoint
 from .settings import Existing, OnCollision
-from .targets import Target, parse_target
+from .targets import parse_target
 from .templates import DEFAULT, Naming, Template
 
 __all__ = ["Admitted", "Intake", "Known", "Standing", "derive_path"]
@@ -38,6 +39,7 @@ Known = LedgerEntry | Collision | None
 SizeOf = Callable[[str], int | None]
 """Octets of a file below the output folder; None when it is not there."""
 
+_SKIPPED: Final = Result.SKIPPED  # a member of an enumeration takes 50 ns to be found
 _DUPLICATE: Final = "duplicate"
 _DONE: Final = "done"
 _COLLISION: Final = "collision"
@@ -160,21 +162,25 @@ class Intake:
                 item = Item(line.text, line.number)
                 admitted.outcomes.append(_invalid(item, line.reason))
                 continue
-            url = line.url
             try:
-                target = parse_target(url)
-                if "#" in url:
-                    url = url.partition("#")[0]
-                if self._template is not None or isinstance(line, DetailedLine):
-                    item = _detailed_item(line, url, target, self._template)
-                else:
-                    item = Item(url, line.number, None, target.scheme, target.host_key, safe_path(target))
+                item = self._plain_item(line) or _item(line, self._template)
             except ValueError as exc:
                 admitted.outcomes.append(_invalid(Item(line.url, line.number), str(exc)))
                 continue
             self._claim(item)
             items.append(item)
         return items
+
+    def _plain_item(self, line: Line | DetailedLine) -> Item | None:
+        """Return the item of a line that says no more than an ordinary URL, None for any other. Hot path.
+
+        Raises:
+            ValueError: It is no URL.
+        """
+        if self._template is not None or isinstance(line, DetailedLine):
+            return None
+        named = name_plain(line.url)
+        return None if named is None else Item(line.url, line.number, None, *named)
 
     def _claim(self, item: Item) -> None:
         """Take the item's path, or note who has it. What that means is judged when the ledger was asked."""
@@ -228,7 +234,7 @@ class Intake:
         if entry is not None:
             item.row = entry.row
         if _identity(item) == _identity(rival) or (entry is not None and entry.run == self._run):
-            admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=_DUPLICATE))
+            admitted.outcomes.append(Outcome(item, _SKIPPED, reason=_DUPLICATE))
         else:
             self._collide(item, rival.shown_url, admitted, again)
 
@@ -242,7 +248,7 @@ class Intake:
         item.row = entry.row
         if entry.file is not None:
             self.files[item] = entry.file
-        is_finished = entry.state in (State.DONE, State.FINISHING)
+        is_finished = entry.state in FINISHED
         if entry.run == self._run:
             self._skip(item, _DUPLICATE, admitted)
         elif is_finished and (not self._looks or self._size_of(entry.file or item.path) == entry.size):
@@ -272,16 +278,16 @@ class Intake:
             self._claim(item)
             again.append(item)
         elif self._on_collision == "skip":
-            admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=_COLLISION))
+            admitted.outcomes.append(Outcome(item, _SKIPPED, reason=_COLLISION))
         elif self._refused.setdefault(_identity(item), item) is not item:
-            admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=_DUPLICATE))
+            admitted.outcomes.append(Outcome(item, _SKIPPED, reason=_DUPLICATE))
         else:
             message = f"its place {item.path} is taken by {owner}; --on-collision number keeps both"
             admitted.outcomes.append(Outcome(item, Result.FAILED, Failure(FailureClass.POLICY, message)))
 
     def _skip(self, item: Item, reason: str, admitted: Admitted) -> None:
         self.release(item)
-        admitted.outcomes.append(Outcome(item, Result.SKIPPED, reason=reason))
+        admitted.outcomes.append(Outcome(item, _SKIPPED, reason=reason))
 
     def _resume_point(self, item: Item, entry: LedgerEntry) -> ResumePoint | None:
         """Where to go on, from what the ledger kept and the octets that are on disk.
@@ -307,7 +313,7 @@ def _gives_way(owner: Collision, run: int) -> bool:
 
     Of what is not whole a later run could go on with octets that are another item's by then.
     """
-    return owner.run != run and owner.state in (State.DONE, State.FINISHING)
+    return owner.run != run and owner.state in FINISHED
 
 
 def _identity(item: Item) -> tuple[str, str]:
@@ -320,12 +326,13 @@ def _looked_up(item: Item) -> str:
     return item.url if item.extras is None else item.identity
 
 
-def _detailed_item(line: Line | DetailedLine, url: str, target: Target, template: Naming | None) -> Item:
-    """Return the item of a line that says more than its URL, or that *template* names (None: the default one).
+def _item(line: Line | DetailedLine, template: Naming | None) -> Item:
+    """Return the item of a line, named by *template* (None: the default one) where it does not say its name itself.
 
     Raises:
-        ValueError: Its output name is unsafe, or a mirror is no URL.
+        ValueError: It is no URL, its output name is unsafe, or a mirror is no URL.
     """
+    target, url = parse_target(line.url), line.url.partition("#")[0]
     name, extras = (line.name, line.extras) if isinstance(line, DetailedLine) else (None, None)
     if extras is not None and extras.mirrors:
         for mirror in extras.mirrors:

@@ -2,7 +2,8 @@
 
 Lives here: writing and looking up. Not here: reading for people (``ledger_reader.py``), the file
 (``ledger_schema.py``), what a row holds and means (``ledger_rows.py``), the lock (``ledger_lock.py``), what a
-killed run left (``ledger_recovery.py``), when a batch is full (the run).
+killed run left (``ledger_recovery.py``), what is read before it is asked for (``ledger_ahead.py``), when a batch is
+full (the run).
 
 The promise: what is called done is on disk, complete, under its name, after ``kill -9`` at any moment. For it
 a batch goes in this order, all of it the caller's:
@@ -36,6 +37,7 @@ from typing import Final
 
 from .exceptions import LedgerError, LocalFailureError, SettingsError
 from .extras import identity_of
+from .ledger_ahead import ReadAlong
 from .ledger_lock import LOCK_NAME, FolderLock
 from .ledger_place import settle
 from .ledger_reader import LedgerReader, RunRecord
@@ -72,6 +74,9 @@ _LOOKUP: Final = """
 SELECT json_group_array(json_array(wanted.key, items.id, url, state, run, size, extra))
 FROM json_each(?) AS wanted CROSS JOIN slots ON slot = wanted.value CROSS JOIN items ON items.id = item
 """
+_AHEAD: Final = """
+SELECT json_group_array(json_array(id, url, state, run, size, extra)) FROM items WHERE id BETWEEN ? AND ?
+"""
 _MARK_DONE: Final = "UPDATE items SET state = 1 WHERE state = 0 AND id IN (SELECT value FROM json_each(?))"
 _MARK_BAD: Final = """
 UPDATE items SET state = 3, size = 0,
@@ -102,6 +107,7 @@ class Ledger(LedgerReader):
         with ledger_errors(path):
             self._slots = Slots(bytes.fromhex(read_meta(connection, "salt")))
             self._next: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM items").fetchone()[0]
+        self._along = ReadAlong(self._ahead, derive)
         self.run = 0  # begin_run sets it
         self._run_started = 0.0
         self._of_this_boot: frozenset[int] = frozenset()  # begin_run sets it
@@ -195,11 +201,20 @@ class Ledger(LedgerReader):
         What was looked up or is in flight and not yet committed is not known here: an item read twice before
         its first commit is the caller's to notice.
         """
-        found: list[Entry | Collision | None] = [None] * len(wanted)
-        for key, rows in self._candidates([path for _, path, _ in wanted]).items():
-            url, path, derived = wanted[key]
-            found[key] = judge((stored_url(url), path, derived), rows, self.run, self._derive)
+        found = self._along.known(wanted, self.run)
+        rest = [key for key, entry in enumerate(found) if entry is None]
+        if rest:
+            for at, rows in self._candidates([wanted[key][1] for key in rest]).items():
+                url, path, derived = wanted[rest[at]]
+                found[rest[at]] = judge((stored_url(url), path, derived), rows, self.run, self._derive)
+            self._along.follow(found)
         return found
+
+    def _ahead(self, first: int, count: int) -> list[Candidate]:
+        """Return the rows numbered *first* and the *count* - 1 behind it, as far as there are any."""
+        with ledger_errors(self.path):
+            text: str = self._connection.execute(_AHEAD, (first, first + count - 1)).fetchone()[0]
+        return [tuple(row) for row in json.loads(text)]
 
     def _candidates(self, paths: Sequence[str]) -> dict[int, list[Candidate]]:
         """Return the rows that share the slot of a path, by the index of the path."""
@@ -238,6 +253,7 @@ class Ledger(LedgerReader):
                 self._write("INSERT OR FAIL", fresh)
                 self._write("INSERT OR REPLACE", known)
             written = True
+            self._along.forget({*replaced, *(row.row for row in known)})
         finally:
             if not written:
                 self._next = next_row
@@ -291,8 +307,10 @@ class Ledger(LedgerReader):
 
     def mark_lost(self, ids: Iterable[int], message: str) -> None:
         """Make finishing rows failed (class disk, *message*), because their file is not there."""
+        lost = list(ids)
         with ledger_errors(self.path):
-            self._connection.execute(_MARK_LOST, (message, str(list(ids))))
+            self._connection.execute(_MARK_LOST, (message, str(lost)))
+        self._along.forget(lost)
 
     def mark_bad(self, problems: Mapping[int, tuple[str, str]]) -> None:
         """Make rows that are done failed, so that they are fetched again.
@@ -302,6 +320,7 @@ class Ledger(LedgerReader):
         """
         with ledger_errors(self.path):
             self._connection.execute(_MARK_BAD, (json.dumps(problems),))
+        self._along.forget(problems)
 
     def note_progress(self, progress: Mapping[str, object]) -> None:
         """Have readers know where the run stands; *progress* must be JSON."""

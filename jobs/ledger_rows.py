@@ -17,6 +17,7 @@ from .ledger_schema import State
 from .targets import without_userinfo
 
 __all__ = [
+    "FINISHED",
     "POLICY",
     "Candidate",
     "Collision",
@@ -200,7 +201,8 @@ class Collision(NamedTuple):
 
 
 _STATES: Final = tuple(State)
-_FINISHED: Final = (State.FINISHING, State.DONE)
+FINISHED: Final = (State.FINISHING, State.DONE)
+"""States in which the content of an item is whole."""
 
 
 def stored_url(url: str) -> str:
@@ -243,7 +245,7 @@ def _extra_of(row: Row) -> str | None:
         and row.final_url is row.validator is row.file is row.digest is row.etag is row.last_modified is None
     ):
         return None
-    finished = row.state in _FINISHED
+    finished = row.state in FINISHED
     extra: dict[str, Any] = {
         "path": None if row.derived else row.path,
         "method": None if row.method == "GET" else row.method,
@@ -281,7 +283,7 @@ def load_row(stored: StoredRow, run_started: float, derive: Derive) -> Row:
         size=size,
         attempts=extra.get("attempts", 1),
         method=extra.get("method", "GET"),
-        status=extra.get("status", 200 if state in _FINISHED else None),
+        status=extra.get("status", 200 if state in FINISHED else None),
         failure_class=extra.get("class", ""),
         message=extra.get("message", ""),
         final_url=extra.get("final_url"),
@@ -350,7 +352,7 @@ def judge(wanted: Wanted, candidates: Iterable[Candidate], run: int, derive: Der
             own = entry
         elif _owns_its_path(entry, run):
             owner = Collision(entry.row, candidate[1], entry.state, run=entry.run)
-    if owner is None or (own is not None and own.state in _FINISHED):
+    if owner is None or (own is not None and own.state in FINISHED):
         return own
     return owner._replace(own=own)
 
@@ -382,4 +384,4 @@ def _owns_its_path(entry: Entry, run: int) -> bool:
     """Whether nobody else may write where this row's item goes."""
     if entry.failure_class == POLICY:
         return False
-    return entry.state in _FINISHED or entry.validator is not None or entry.run == run
+    return entry.state in FINISHED or entry.validator is not None or entry.run == run

@@ -26,7 +26,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-from .targets import Target
+from .targets import Target, parse_target
 
 __all__ = [
     "MAX_COMPONENT_BYTES",
@@ -35,6 +35,7 @@ __all__ = [
     "bounded",
     "digits_for",
     "host_folder",
+    "name_plain",
     "numbered",
     "path_parts",
     "safe_component",
@@ -53,11 +54,12 @@ _MAX_PLAIN: Final = 2 * (MAX_DEPTH - 1)  # characters: even of one-letter folder
 
 # The common path as it is, proven by one linear expression: components of plain characters that begin with
 # no dot, end in no dot and not in ".part", and are no device name. "@" and "%" are left to the slow way.
-_PLAIN: Final = re.compile(
+_PLAIN_PATH: Final = (
     r"(?:/(?![CcPpAaNnLl][OoRrUuPp][NnXxLlMmTt](?:[/.0-9]|$))"
-    r"[\w~+=,!$&'();:-]+(?:\.+(?!(?i:part)(?:/|$))[\w~+=,!$&'();:-]+)*)*/?",
-    re.ASCII,
-).fullmatch
+    r"[\w~+=,!$&'();:-]+(?:\.+(?!(?i:part)(?:/|$))[\w~+=,!$&'();:-]+)*)*/?"
+)
+_PLAIN: Final = re.compile(_PLAIN_PATH, re.ASCII).fullmatch
+_PLAIN_URL: Final = re.compile(rf"(https?://[\w.:-]+)(?=/)({_PLAIN_PATH})", re.ASCII).fullmatch
 
 _INVISIBLE: Final = (
     "\x80-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000"
@@ -90,6 +92,32 @@ def safe_path(target: Target, name: str | None = None) -> str:
         whole = host_folder(scheme, host, port) + path
         return whole + "index.html" if path[-1] == "/" else whole
     return _derive_path(target)
+
+
+def name_plain(url: str) -> tuple[str, str, str] | None:
+    """Return scheme, ``host:port`` and safe path of a URL whose path can be taken as it is; None for any other.
+
+    Hot path: what `parse_target` and `safe_path` find out together, at half the time (0.6 us).
+
+    Raises:
+        ValueError: As `parse_target`.
+    """
+    match = _PLAIN_URL(url)
+    if match is None:
+        return None
+    origin, path = match.groups()
+    if len(path) > _MAX_PLAIN:
+        return None
+    scheme, key, folder = _named_origin(origin)
+    whole = folder + path
+    return scheme, key, whole + "index.html" if path[-1] == "/" else whole
+
+
+@lru_cache(maxsize=4096)
+def _named_origin(origin: str) -> tuple[str, str, str]:
+    """Return scheme, ``host:port`` and the folder of the host."""
+    target = parse_target(origin)
+    return target.scheme, target.host_key, host_folder(target.scheme, target.host, target.port)
 
 
 def _derive_path(target: Target) -> str:

@@ -302,7 +302,7 @@ class Run:
             self._pump()
 
     def _ended_unfetched(self, outcome: Outcome) -> None:
-        if outcome.result is Result.FAILED and outcome.failure is not None:
+        if outcome.failure is not None and outcome.result is Result.FAILED:
             self._record_failure(outcome.item, outcome.failure, 0.0)
         else:
             self._finish(outcome)

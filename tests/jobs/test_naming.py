@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fetchd.jobs import naming
-from fetchd.jobs.naming import MAX_COMPONENT_BYTES, MAX_DEPTH, MAX_PATH_BYTES, safe_path
+from fetchd.jobs.naming import MAX_COMPONENT_BYTES, MAX_DEPTH, MAX_PATH_BYTES, name_plain, safe_path
 from fetchd.jobs.targets import Target, parse_target
 
 
@@ -292,6 +293,45 @@ def test_the_hot_path_agrees_with_the_reference(path: str) -> None:
     """What the expression for plain paths lets through is what the careful way gives."""
     target = Target("http", "h", 80, "/" + path.lstrip("/"), None, "h:80")
     assert safe_path(target) == naming._derive_path(target)
+
+
+@given(
+    st.one_of(
+        st.text(max_size=30),
+        st.builds(
+            "{}{}{}".format,
+            st.sampled_from(["http://h", "https://H.Example:8443", "http://h:80", "http://h:0", "http://u@h", ""]),
+            st.one_of(TEXT, st.from_regex(r"(/[a-zA-Z0-9_.~+=,-]{0,6}){0,5}/?(con|nul)?(\.part)?", fullmatch=True)),
+            st.sampled_from(["", "?", "?a=b", "#part", "/", "\n"]),
+        ),
+    )
+)
+@example("http://h")
+@example("http://h/")
+@example("http://h/a/")
+@example("http://a..b/c")
+@example("http://h" + "/a" * 99)
+@example("http://h" + "/a" * 100)
+def test_a_plain_url_is_named_in_one_step_as_in_two(url: str) -> None:
+    """Or not at all; and it is refused for the same reason."""
+    in_one, in_two = result_of(name_plain, url), result_of(named_in_two, url)
+    assert in_one in (None, in_two)
+    plain = naming._PLAIN_URL(url)
+    assert (in_one is None) == (plain is None or len(plain[2]) > naming._MAX_PLAIN)
+
+
+def named_in_two(url: str) -> tuple[str, str, str]:
+    """What `name_plain` finds out, by the careful way."""
+    target = parse_target(url)
+    return target.scheme, target.host_key, naming._derive_path(target)
+
+
+def result_of(function: Callable[[str], object], url: str) -> object:
+    """What *function* returns, or says is wrong."""
+    try:
+        return function(url)
+    except ValueError as exc:
+        return str(exc)
 
 
 def canonical(path: str) -> str:
