@@ -37,6 +37,7 @@ from .proxies import Proxy
 from .resumption import TLSSessions
 from .routes import Route
 from .timeouts import Timeout
+from .tls_socket import TLSSocket
 from .trust import SSL, Fingerprint, TLSSettings, TLSWishes, trust_of
 from .urls import Origin
 from .watch import timed
@@ -349,7 +350,7 @@ class BaseConnector:
         raise NotImplementedError
 
     async def _open_channel(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, route: Route, port: int | None
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket | TLSSocket, route: Route, port: int | None
     ) -> Channel:
         """The channel to the end of *route* by a socket that leads there."""
         resumption = None if route.tls is None else self._tls_sessions.of(route.key)

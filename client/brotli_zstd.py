@@ -28,6 +28,8 @@ __all__ = ["Brotli", "Zstd", "has_brotli", "has_zstd"]
 
 # RFC 9659 section 3: a window of 8 MiB must be enough for content, so none can ask for gigabytes of memory.
 _ZSTD_WINDOW_LOG = 23
+# The longest head of a frame (RFC 8878 section 3.1.1.1).
+_ZSTD_HEAD = 18
 # Asked of brotli, whose bound is the size at which it takes no further block: the first one holds 32 KiB and is all
 # that this admits, while 64 KiB would give 96.
 _BROTLI_STEP = 16 * 1024
@@ -116,11 +118,13 @@ class Brotli(SlicingDecoder):
 class Zstd(SlicingDecoder):
     """zstd: one frame or several, skippable ones too (RFC 8878 section 3.1); after a frame only another may follow.
 
+    A frame that says how long its content is must keep to it: the engine looks at that only when it gets a frame whole.
+
     Raises:
         ContentCodingError: The package is missing.
     """
 
-    __slots__ = ("_engine", "_error", "_make")
+    __slots__ = ("_count", "_engine", "_error", "_head", "_info", "_make")
 
     name = "zstd"
 
@@ -134,6 +138,9 @@ class Zstd(SlicingDecoder):
             from backports import zstd
 
         self._error: type[Exception] = zstd.ZstdError
+        self._info: Callable[[bytes], Any] = zstd.get_frame_info  # typed as if it always knew the size
+        self._head = b""  # of the frame
+        self._count = 0  # octets that it gave
         options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
         self._make: Callable[[], ZstdDecompressor] = partial(zstd.ZstdDecompressor, options=options)
         self._engine: ZstdDecompressor | None = None  # None before, between and after frames
@@ -147,6 +154,7 @@ class Zstd(SlicingDecoder):
         if engine is None:
             engine = self._engine = self._make()
             self._fresh = True
+            self._head, self._count = b"", 0
         # What the engine has not used of a slice it keeps, and asks for no more until it has.
         data = self._slice() if engine.needs_input else b""
         try:
@@ -155,13 +163,22 @@ class Zstd(SlicingDecoder):
             self._fail_broken(exc)
         self._fresh = False
         self._offset += len(data)
+        self._count += len(piece)
+        if len(self._head) < _ZSTD_HEAD:
+            self._head += data[: _ZSTD_HEAD - len(self._head)]
         if engine.eof:
+            self._check_length()
             self._unread(engine.unused_data)
             self._engine = None
             self._is_full = False
         else:
             self._is_full = not engine.needs_input
         return piece
+
+    def _check_length(self) -> None:
+        declared = self._info(self._head).decompressed_size
+        if declared is not None and declared != self._count:
+            raise ContentCodingError(f"zstd content is broken: {self._count} octets in a frame of {declared}")
 
     def _unread(self, unused: bytes) -> None:
         """Give back what the engine was given and has not used; what it came from may be let go of already."""

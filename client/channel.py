@@ -186,8 +186,7 @@ class Channel:
         self.wake_writer()
 
     def _shut_down(self) -> None:
-        # Not that of an SSLSocket: it takes TLS off, and the worker would go on to receive ciphertext.
-        socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+        self._sock.shutdown(socket.SHUT_RDWR)
 
     # For a worker thread that uses the descriptor.
 

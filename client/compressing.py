@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, cast
 from .bodies import Body, BytesBody
 from .brotli_zstd import has_brotli, has_zstd
 from .exceptions import ClientPayloadError
-from .heads import check_value
+from .heads import check_value, encoded
 from .limits import COALESCE_BYTES, COMPRESS_STEP_BYTES
 
 __all__ = ["ReshapedBody", "check_coding", "reshaped"]
@@ -117,7 +117,7 @@ class ReshapedBody:
     def trailer_section(self) -> bytes:
         """See ``Trailed``. Each value is asked for now; what that raises fails the request."""
         lines = (f"{name}: {check_value(name, make())}\r\n" for name, make in self._trailers.items())
-        return "".join(lines).encode()
+        return encoded("".join(lines))
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The octets as they are sent; what is coded is coded in steps of 64 KiB, however it comes.

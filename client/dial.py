@@ -27,11 +27,11 @@ from .exceptions import (
     ClientConnectorSSLError,
     ServerFingerprintMismatch,
 )
-from .nested import NestedSSLSocket
 from .resolver import AddrInfo, Resolver
 from .resumption import Resumption
 from .timings import Phase
 from .tls import TLSChannel
+from .tls_socket import TLSSocket
 from .trust import TLSSettings
 from .watch import Watch, timed
 
@@ -188,7 +188,7 @@ async def connect_unix(path: str) -> socket.socket:
 
 async def open_channel(
     loop: asyncio.AbstractEventLoop,
-    sock: socket.socket,
+    sock: socket.socket | TLSSocket,
     settings: TLSSettings | None,
     host: str,
     port: int | None,
@@ -212,21 +212,21 @@ async def open_channel(
         ClientConnectorSSLError: The handshake failed otherwise.
     """
     if settings is None:
-        return Channel(loop, sock)
+        return TLSChannel(loop, sock) if isinstance(sock, TLSSocket) else Channel(loop, sock)
     tls = await open_tls(loop, sock, settings, host, port, resumption, watch)
     return TLSChannel(loop, tls, resumption)
 
 
 async def open_tls(
     loop: asyncio.AbstractEventLoop,
-    sock: socket.socket,
+    sock: socket.socket | TLSSocket,
     settings: TLSSettings,
     host: str,
     port: int | None,
     resumption: Resumption | None = None,
     watch: Watch | None = None,
     phase: Phase = "tls",
-) -> ssl.SSLSocket | NestedSSLSocket:
+) -> TLSSocket:
     """Speak TLS on a connected socket, or on one that speaks TLS already. Closes the socket when it fails.
 
     Args and errors are those of ``open_channel``; *phase* is what its time counts as.
@@ -255,37 +255,25 @@ async def open_tls(
 
 async def _handshake(
     loop: asyncio.AbstractEventLoop,
-    sock: socket.socket,
+    sock: socket.socket | TLSSocket,
     settings: TLSSettings,
     host: str,
     resumption: Resumption | None,
-) -> ssl.SSLSocket | NestedSSLSocket:
-    tls: socket.socket | NestedSSLSocket = sock
-    wrapped: ssl.SSLSocket | NestedSSLSocket
+) -> TLSSocket:
     name = settings.server_hostname or host.rstrip(".")
     session = None if resumption is None else resumption.offer()
     try:
-        if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(code, os.strerror(code))  # wrap_socket would find that too, and leave its socket open
-        # An end without close_notify must be told from a clean one: it is how a body without length is cut off.
-        if isinstance(sock, ssl.SSLSocket):
-            tls = wrapped = NestedSSLSocket(sock, settings.context, name, session)
-        else:
-            tls = wrapped = settings.context.wrap_socket(
-                sock,
-                server_hostname=name,
-                do_handshake_on_connect=False,
-                suppress_ragged_eofs=False,
-                session=session,
-            )
+        if isinstance(sock, socket.socket) and (code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            raise OSError(code, os.strerror(code))
+        tls = TLSSocket(sock, settings.context, name, session)
         while True:
             try:
-                wrapped.do_handshake()
-                return wrapped
+                tls.do_handshake()
+                return tls
             except ssl.SSLWantReadError:
-                await wait_ready(loop, wrapped.fileno(), for_writing=False)
+                await wait_ready(loop, tls.fileno(), for_writing=False)
             except ssl.SSLWantWriteError:
-                await wait_ready(loop, wrapped.fileno(), for_writing=True)
+                await wait_ready(loop, tls.fileno(), for_writing=True)
     except BaseException:
-        tls.close()
+        sock.close()
         raise

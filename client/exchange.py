@@ -409,7 +409,7 @@ class Exchange:
         elif not self._is_leftover:
             # Hot path: most responses end here, with the octets they came with.
             end = len(data) - content
-            if end < 6 or message.framing is not Framing.LENGTH or not _ends_there(data, end):
+            if end < 6 or message.framing is not Framing.LENGTH or data[-1] in b"\r\n" or not _ends_there(data, end):
                 self._is_leftover = not self._is_whole(data, end)
         return True
 
@@ -476,7 +476,10 @@ class Exchange:
         if not _ends_there(data, end):
             return False
         message = self.message
-        return message is None or message.framing is not Framing.NONE or data.count(_BLANK_LINE) == 1 + self._interims
+        if message is None or message.framing is Framing.CHUNKED:
+            return True
+        # Content that ends in a blank line, and as many line ends behind it as it is long, look like a longer head.
+        return data.count(_BLANK_LINE, 0, end) == 1 + self._interims
 
     def _fail_parse(self, exc: httptools.HttpParserError) -> None:
         where = "chunked content" if self.message is not None else "response head"

@@ -107,7 +107,7 @@ def describe(method: str, status: int, version: str, fields: RawFields) -> Messa
             codings = codings + b"," + value if codings else value
         else:
             cookies = True
-    coding = codings.decode("latin-1").strip().lower() if codings else ""
+    coding = codings.decode("latin-1").strip(" \t").lower() if codings else ""
     keep_alive = _keeps_alive(version, connection)
     if method == "HEAD" or status == 204 or status == 304:
         return Message(Framing.NONE, length, keep_alive, coding, cookies)

@@ -27,6 +27,7 @@ __all__ = [
     "check_method",
     "check_value",
     "default_fields",
+    "encoded",
     "lowered",
     "merge_fields",
     "request_head",
@@ -38,6 +39,7 @@ Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]").search
 # Methods whose request says that it has no content (RFC 9110 section 8.6: a POST without content sends 0).
 EXPECT_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
 
@@ -81,10 +83,13 @@ def check_value(name: str, value: str) -> str:
     """*value*, which may stand in field *name*.
 
     Raises:
-        ValueError: It holds control characters (RFC 9110 section 5.5); the value itself is not told, it may be secret.
+        ValueError: It holds control characters (RFC 9110 section 5.5) or halves of characters (surrogates), but for
+            those that stand for octets of a response; the value itself is not told, it may be secret.
     """
     if _CONTROL(value) is not None:
         raise ValueError(f"the value of field {name!r} holds control characters")
+    if not value.isascii() and _HALF(value) is not None:
+        raise ValueError(f"the value of field {name!r} holds half of a character (U+D800 to U+DFFF)")
     return value
 
 
@@ -193,8 +198,16 @@ def request_head(method: str, target: str, origin: Origin, fields: CIMultiDict[s
     host = fields.popall("Host", None)
     if host:
         origin = origin._replace(host_field=host[-1])
-    # Values beyond ASCII go out as UTF-8, as browsers and aiohttp do; RFC 9110 section 5.5 leaves them opaque.
-    return f"{method} {target}{serialize_fields(origin, fields.items())}".encode()
+    return encoded(f"{method} {target}{serialize_fields(origin, fields.items())}")
+
+
+def encoded(head: str) -> bytes:
+    """The octets of a head.
+
+    Values beyond ASCII go out as UTF-8, as browsers and aiohttp do; RFC 9110 section 5.5 leaves them opaque. What came
+    as other octets, in a cookie, goes back as those.
+    """
+    return head.encode("utf-8", "surrogateescape")
 
 
 def split_head(head: bytes) -> list[tuple[bytes, bytes]]:

@@ -222,7 +222,7 @@ class ClientSession:
         self._max_decoded_bytes = max_decoded_bytes
         self._verify_digest = verify_digest
         maker = exchange_maker(max_decoded_bytes, verify_digest)
-        self._tails: dict[str, str] = {}  # what follows the request target, by origin
+        self._tails: dict[str, bytes] = {}  # what follows the request target, by origin
         self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes, maker)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
         self._is_plain = (
@@ -392,7 +392,7 @@ class ClientSession:
         origin, target = locate(url)
         if self._jar or origin.authorization is not None:
             return await self._request(context, method, url, options)
-        head = f"{method} {target}{self._tails.get(origin.key) or self._make_tail(origin)}".encode()
+        head = f"{method} {target}".encode() + (self._tails.get(origin.key) or self._make_tail(origin))
         first, body = head, None
         if options:
             data = options.get("data")
@@ -443,11 +443,11 @@ class ClientSession:
             response.raise_for_status()
         return response
 
-    def _make_tail(self, origin: Origin) -> str:
+    def _make_tail(self, origin: Origin) -> bytes:
         if len(self._tails) >= _MAX_TAILS:
             self._tails.clear()
-        head = request_head("GET", "", origin, self._fields.copy(), None).decode()
-        tail = self._tails[origin.key] = head.removeprefix("GET ")
+        head = request_head("GET", "", origin, self._fields.copy(), None)
+        tail = self._tails[origin.key] = head.removeprefix(b"GET ")
         return tail
 
     async def _perform(self, route: Route, method: str, head: bytes, body: Body | None, plan: Plan) -> Exchange:

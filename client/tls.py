@@ -1,24 +1,21 @@
-"""The channel over TLS: a non-blocking ``SSLSocket`` behind the face of ``Channel``, and the contexts it is made with.
+"""The channel over TLS: a ``TLSSocket`` behind the face of ``Channel``, and the contexts it is made with.
 
-Why no asyncio transport: it keeps 256 KiB a connection, copies twice and may take 30 s to close.
-Rules of a non-blocking ``SSLSocket`` that this file keeps, so that nobody else has to know them:
-receive until the library wants more from the socket (what stays in its buffer never makes the descriptor readable);
-after a refused write offer the same octets again; an end without close_notify is a truncation, not an end.
+Why no asyncio transport: it keeps 256 KiB a connection and may take 30 s to close.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
 from .channel import Channel
-from .limits import TLS_WRITE_BYTES
-from .nested import NestedSSLSocket
 from .resumption import Resumption
+from .tls_socket import TLSSocket
 
 __all__ = ["TLSChannel", "client_context", "default_context", "unverified_context"]
 
@@ -99,25 +96,17 @@ class TLSChannel(Channel):
         resumption: Where its session is kept for the next connection; None for nowhere.
     """
 
-    __slots__ = ("_late", "_resumption", "_ssl", "_turn")
+    __slots__ = ("_resumption", "_tls", "_turn")
 
     is_tls = True
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: ssl.SSLSocket | NestedSSLSocket,
-        resumption: Resumption | None = None,
-    ) -> None:
-        super().__init__(loop, cast(ssl.SSLSocket, sock))  # which has what a channel needs of it
-        self._ssl: ssl.SSLSocket | NestedSSLSocket = sock
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: TLSSocket, resumption: Resumption | None = None) -> None:
+        super().__init__(loop, cast(socket.socket, sock))  # which has what a channel needs of it
+        self._tls = sock
         self._resumption = resumption
         if resumption is not None:
             resumption.opened(self)
-        self.recv = self._recv_records
-        self.send = self._send_slice
-        # An end or a failure that came behind octets already handed on: given by the next call.
-        self._late: bytes | OSError | None = None
+        self.recv = self._recv
         self._turn: asyncio.Handle | None = None
 
     def resume_reading(self) -> None:
@@ -135,96 +124,35 @@ class TLSChannel(Channel):
         if self._reading and self._on_readable is not None:
             self._on_readable()
 
-    def _recv_records(self, limit: int) -> bytes:
+    def _recv(self, limit: int) -> bytes:
         """Receive at most *limit* octets, over as many records as are there."""
-        if self._late is not None:
-            return self._take_late()
-        parts: list[bytes] = []
-        room = limit
-        while room > 0:
-            try:
-                data = self._ssl.recv(room)
-            except (ssl.SSLWantReadError, BlockingIOError):
-                break
-            except OSError as exc:
-                return self._after(parts, exc)
-            if not data:
-                return self._after(parts, b"")
-            parts.append(data)
-            room -= len(data)
-        else:
+        data = self._tls.recv(limit)
+        if data and self._tls.has_more():
             self._look_again()
-        if not parts:
-            raise BlockingIOError
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _after(self, parts: list[bytes], end: bytes | OSError) -> bytes:
-        """Give what came before *end* first; *end* itself on the next call."""
-        self._late = end
-        if not parts:
-            return self._take_late()
-        self._look_again()
-        return b"".join(parts)
-
-    def _take_late(self) -> bytes:
-        late, self._late = self._late, b""
-        if isinstance(late, OSError):
-            raise late
-        return b""
-
-    def recv_into(self, buffer: memoryview) -> int | None:
-        """Receive into *buffer*, over as many records as are there."""
-        if self._late is not None:
-            return len(self._take_late())
-        filled = 0
-        while filled < len(buffer):
-            try:
-                count = self._ssl.recv_into(buffer[filled:])
-            except (ssl.SSLWantReadError, BlockingIOError):
-                return filled or None
-            except OSError as exc:
-                return self._count_after(filled, exc)
-            if not count:
-                return self._count_after(filled, b"")
-            filled += count
-        return filled
-
-    def _count_after(self, filled: int, end: bytes | OSError) -> int:
-        self._late = end
-        return filled or len(self._take_late())
-
-    def _send_slice(self, data: bytes | memoryview) -> int:
-        """Send one slice of *data* of at most 64 KiB, all of it or nothing; offer the same octets again."""
-        try:
-            return self._ssl.send(data[:TLS_WRITE_BYTES])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
-            raise BlockingIOError from exc
+        return data
 
     def has_buffered(self) -> bool:
-        """Whether octets, the end or a failure wait above the socket."""
-        return self._late is not None or (self.fd >= 0 and self._ssl.pending() > 0)
+        """Whether octets, the end or a failure wait above the socket; who asks has no use for any."""
+        return not self._tls.is_silent()
 
     def is_silent(self) -> bool:
         """Whether nothing has come but messages of TLS itself (tickets, key updates)."""
-        if super().is_silent():
-            return not self.has_buffered()
-        try:
-            self.recv(1)
-        except BlockingIOError:
-            return self.fd >= 0
-        except OSError:
-            pass
-        return False
+        while not super().is_silent():
+            try:
+                self._tls.recv(1)
+            except BlockingIOError:
+                continue
+            except OSError:
+                pass
+            return False
+        return self._tls.is_silent()
 
     def tls_session(self) -> ssl.SSLSession | None:
         """What another connection may resume; None when there is nothing, or a worker is inside the library."""
-        return None if self.fd < 0 or self._is_held else self._ssl.session
+        return None if self.fd < 0 or self._is_held else self._tls.session
 
     def _shut_down(self) -> None:
-        if isinstance(self._ssl, NestedSSLSocket):
-            self._ssl.shutdown_socket()
-        else:
-            super()._shut_down()
+        self._tls.shutdown_socket()
 
     def close(self) -> None:
         """Say close_notify if the socket takes it now, and close without waiting for the peer's."""
@@ -236,5 +164,5 @@ class TLSChannel(Channel):
             self._resumption = None
         if self.fd >= 0 and not self._is_held:  # a worker may be inside the library with this very object
             with contextlib.suppress(OSError, ValueError):  # the peer may be gone; it is a courtesy
-                self._ssl.unwrap()
+                self._tls.unwrap()
         super().close()

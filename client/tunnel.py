@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
@@ -27,6 +26,7 @@ from .heads import check_value
 from .proxies import Proxy
 from .resolver import Resolver
 from .tls import TLSChannel, is_truncation
+from .tls_socket import TLSSocket
 from .trust import TLSSettings
 from .urls import Origin
 from .watch import Watch, timed
@@ -35,7 +35,7 @@ from .wire import Tap
 __all__ = ["open_by_proxy"]
 
 Connect = Callable[[str, int], Awaitable[socket.socket]]
-Finish = Callable[[socket.socket], Awaitable[Channel]]
+Finish = Callable[[socket.socket | TLSSocket], Awaitable[Channel]]
 
 _READ_BYTES: Final = 16_384
 _ATTEMPTS: Final = 2  # a CONNECT, and one more with the answer to the challenge of the first
@@ -78,7 +78,7 @@ async def open_by_proxy(
     for _ in range(_ATTEMPTS):
         outer = await _reach(loop, proxy, connect, settings, watch)
         if proxy.forwards(origin):
-            return TLSChannel(loop, outer) if isinstance(outer, ssl.SSLSocket) else Channel(loop, outer)
+            return TLSChannel(loop, outer) if isinstance(outer, TLSSocket) else Channel(loop, outer)
         try:
             with timed(watch, "proxy"):
                 reply = await _connect(loop, outer, proxy, connect_head(proxy, origin, credentials), tap)
@@ -100,7 +100,7 @@ async def open_by_proxy(
 
 async def _reach(
     loop: asyncio.AbstractEventLoop, proxy: Proxy, connect: Connect, settings: TLSSettings, watch: Watch | None
-) -> socket.socket:
+) -> socket.socket | TLSSocket:
     """A connection to the proxy, in TLS if that is spoken to it."""
     try:
         sock = await connect(proxy.host, proxy.port)
@@ -108,9 +108,7 @@ async def _reach(
         raise ClientProxyConnectionError(proxy.host, proxy.port, exc.attempts) from exc
     if proxy.scheme != "https":
         return sock
-    tls = await open_tls(loop, sock, settings, proxy.host, proxy.port, watch=watch, phase="proxy")
-    assert isinstance(tls, ssl.SSLSocket), "made of a plain socket"
-    return tls
+    return await open_tls(loop, sock, settings, proxy.host, proxy.port, watch=watch, phase="proxy")
 
 
 def _authority(origin: Origin) -> str:
@@ -142,7 +140,7 @@ def connect_head(proxy: Proxy, origin: Origin, credentials: str | None) -> bytes
 
 
 async def _connect(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy, head: bytes, tap: Tap | None
+    loop: asyncio.AbstractEventLoop, sock: socket.socket | TLSSocket, proxy: Proxy, head: bytes, tap: Tap | None
 ) -> Exchange:
     """Ask for a tunnel; the head of the reply. Octets behind it are refused: the origin speaks second."""
     exchange = Exchange("CONNECT")
@@ -168,22 +166,24 @@ async def _connect(
     return exchange
 
 
-async def _send_all(loop: asyncio.AbstractEventLoop, sock: socket.socket, data: bytes, tap: Tap | None) -> None:
+async def _send_all(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket | TLSSocket, data: bytes, tap: Tap | None
+) -> None:
     while data:
         try:
             count = sock.send(data)
             if tap is not None:
                 tap.sent(data[:count])
             data = data[count:]
-        except (BlockingIOError, ssl.SSLWantWriteError):
+        except BlockingIOError:
             await wait_ready(loop, sock.fileno(), for_writing=True)
 
 
-async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
+async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket | TLSSocket) -> bytes:
     while True:
         try:
             return sock.recv(_READ_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except BlockingIOError:
             await wait_ready(loop, sock.fileno(), for_writing=False)
 
 

@@ -10,6 +10,7 @@ import gzip
 import lzma
 import random
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from fetchd.jobs.manifests.formats import FORMATS, Format, manifest_lines
 from fetchd.jobs.manifests.lines import BadLine, Batch, DetailedLine
@@ -18,6 +19,8 @@ from fetchd.jobs.manifests.problems import UnreadableError
 from ..engine import Target, pieces
 
 __all__ = ["TARGET"]
+
+_MAX_BATCHES = 200  # a range may stand for more lines than there is memory
 
 _URLS = (
     "http://h/a",
@@ -90,7 +93,8 @@ def _check(data: bytes) -> bool:
     name, _, octets = data.partition(b"\n")
     format = next((each for each in FORMATS if each.encode() == name), None)
     try:
-        lines = [line for batch in manifest_lines([octets], format=format, expand=format is None) for line in batch]
+        batches = manifest_lines([octets], format=format, expand=format is None)
+        lines = [line for batch in islice(batches, _MAX_BATCHES) for line in batch]
     except UnreadableError:
         lines = []
     numbers = [line.number for line in lines]

@@ -114,6 +114,18 @@ def test_a_frame_of_zstd_follows_one_that_inflates_beyond_a_step(step: int) -> N
         assert b"".join(out) == plain + b"and more", cut
 
 
+@pytest.mark.parametrize("frames", [b"", zstd.compress(b"before")], ids=["alone", "behind-another"])
+def test_a_frame_of_zstd_keeps_to_the_length_it_declares(frames: bytes) -> None:
+    """Whole it is refused by the engine; in pieces the engine takes a last block of nothing without a look."""
+    short = frames + b"\x28\xb5\x2f\xfd\x20\x04\x01\x00\x00"  # single segment, 4 octets; the last block, raw, empty
+    for cut in range(len(short)):
+        with pytest.raises(ContentCodingError, match="zstd content is broken"):
+            decoded("zstd", [short[:cut], short[cut:]])
+    none = short.replace(b"\x20\x04\x01", b"\x20\x00\x01")
+    for cut in range(len(none)):
+        assert decoded("zstd", [none[:cut], none[cut:]]) == (b"before" if frames else b"")
+
+
 def test_a_window_of_zstd_that_is_too_large_is_refused() -> None:
     """RFC 9659 section 3: 8 MiB is the most that content may ask for."""
     options: dict[int, int] = {zstd.CompressionParameter.window_log: 24, zstd.CompressionParameter.content_size_flag: 0}

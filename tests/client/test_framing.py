@@ -121,6 +121,7 @@ def test_a_chunked_message_of_http_1_0_is_faulty_and_closed_after() -> None:
         ([], ""),
         ([b"gzip"], "gzip"),
         ([b" GZIP "], "gzip"),
+        ([b"\xa0gzip"], "\xa0gzip"),  # blank and tab are what may stand there (RFC 9110 section 5.6.3)
         ([b"deflate", b"gzip"], "deflate,gzip"),
         ([b"deflate, x", b"gzip"], "deflate, x,gzip"),
         ([b""], ""),

@@ -188,9 +188,16 @@ def test_names_and_values_are_text(fields: Fields) -> None:
         merge_fields((), fields)
 
 
-def test_a_surrogate_is_refused_when_the_head_is_made() -> None:
-    with pytest.raises(UnicodeEncodeError):
-        sent({"X": "\udc80"})
+def test_what_stands_for_an_octet_goes_out_as_that_octet() -> None:
+    """As it came in a cookie, or in a field of a response that is passed on."""
+    assert b"\r\nX: \xe1\xff\r\n" in sent({"X": "\udce1\udcff"})
+
+
+@pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC7F, 0xDD00, 0xDFFF], ids=hex)
+def test_half_of_a_character_is_refused(code: int) -> None:
+    """It stands for nothing that could be sent."""
+    with pytest.raises(ValueError, match="the value of field 'X' holds half of a character"):
+        merge_fields((), {"X": f"a{chr(code)}b"})
 
 
 # Fields on top of others

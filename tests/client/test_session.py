@@ -634,6 +634,16 @@ async def test_the_session_remembers_cookies() -> None:
         assert len(session.cookie_jar) == 1
 
 
+async def test_a_cookie_that_is_no_utf_8_goes_back_as_it_came() -> None:
+    """Old servers speak Latin-1; what they have set must not break the requests that follow."""
+    reply = response(fields=[("Set-Cookie", "na?me=v?")]).replace(b"?", b"\xe1")
+    async with raw_server(reply_with(reply, response())) as server, ClientSession(headers={"X": "\udcff"}) as session:
+        for _ in range(2):
+            await last_request(session, server)
+        assert b"\r\nCookie: na\xe1me=v\xe1\r\n" in server.requests[1].head
+        assert b"\r\nX: \xff\r\n" in server.requests[0].head
+
+
 async def test_cookies_are_given_to_a_session_or_to_a_request() -> None:
     """Those of the session are for every host, those of a request for this one; all are sent in one field."""
     async with raw_server(echo) as server, ClientSession(cookies={"all": "1"}) as session:

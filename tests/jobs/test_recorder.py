@@ -594,7 +594,7 @@ async def test_closing_records_what_was_put_and_no_thread_is_left(tmp_path: Path
         at_work.put("b")
     assert at_work.told == {"a": None, "b": None}
     assert states_of(tmp_path / "some") == {"a": State.DONE, "b": State.DONE}
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
