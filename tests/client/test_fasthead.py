@@ -92,7 +92,7 @@ def test_a_head_that_is_not_whole_is_left_to_the_parser(cut: int) -> None:
         (b"Server: x", b"Transfer-Encoding: chunked"),
         (b"Server: x", b"Content-Encoding: gzip"),
         (b"Server: x", b"Content-Length: 12"),
-        (b"Server: x", b"Connection: keep-alive"),
+        (b"Server: x", b"Connection: close"),
         (b"Server: x", b"X : y"),
         (b"Server: x", b" folded"),
         (b"Server: x", b"Server: x\nX: y"),
