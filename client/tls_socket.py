@@ -105,7 +105,7 @@ class TLSSocket:
 
     def recv(self, limit: int) -> bytes:
         """Receive at most *limit* octets, and at most 256 KiB, over as many records as are there."""
-        space = _spaces.pop() if _spaces else _new_space()
+        space = _lent()
         try:
             return bytes(space[: self.recv_into(space[:limit])])
         finally:
@@ -115,7 +115,7 @@ class TLSSocket:
         """Receive into *buffer*, over as many records as are there."""
         filled = self._decrypt(buffer, 0)
         room = len(buffer)
-        space = _spaces.pop() if _spaces else _new_space()
+        space = _lent()
         try:
             while filled < room and self._late is None:
                 asked = min(max(room - filled, _LEAST_BYTES), LARGE_RECV_BYTES)
@@ -232,5 +232,8 @@ class TLSSocket:
         self._below.close()
 
 
-def _new_space() -> memoryview:
-    return memoryview(bytearray(LARGE_RECV_BYTES))
+def _lent() -> memoryview:
+    try:
+        return _spaces.pop()
+    except IndexError:  # asking first would be a race with other threads
+        return memoryview(bytearray(LARGE_RECV_BYTES))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -249,3 +250,23 @@ def test_a_buffer_keeps_little_of_what_it_once_held() -> None:
         server.sock.send(server.records(LARGE))
         assert len(tls.recv(262_144)) > 200_000
         assert max(held) <= 65_536 + 16_384 + 512
+
+
+def test_threads_that_receive_at_once_have_space_each() -> None:
+    """What is lent to one is nobody else's until it is given back."""
+    count, wrong = 6, []
+
+    def receive(number: int) -> None:
+        with pair() as (tls, server):
+            for size in range(1, 200):
+                said = bytes([number]) * size * 50
+                server.sock.send(server.records(said))
+                if tls.recv(100_000) != said:
+                    wrong.append((number, size))
+
+    threads = [threading.Thread(target=receive, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
