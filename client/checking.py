@@ -11,7 +11,7 @@ from functools import partial
 
 from .codings import BoundedDecoder, CountingDecoder, Decoder
 from .digests import Announced, Hashes, announced
-from .exchange import Exchange
+from .exchange import ContentWishes, Exchange
 from .framing import Framing
 
 __all__ = ["CheckedExchange"]
@@ -31,14 +31,12 @@ class CheckedExchange(Exchange):
     def __init__(
         self,
         method: str,
+        wishes: ContentWishes,
         *,
-        decode: bool = True,
-        follows: bool = False,
-        max_body_bytes: int | None = None,
         max_decoded_bytes: int | None = None,
         algorithms: Collection[str] = (),
     ) -> None:
-        super().__init__(method, decode=decode, follows=follows, max_body_bytes=max_body_bytes)
+        super().__init__(method, wishes)
         self._max_decoded_bytes = max_decoded_bytes
         self._algorithms = algorithms
         self._verifier: _Verifier | None = None

@@ -17,7 +17,7 @@ from .auth import Auth, check_auth, is_refusal
 from .bodies import Body, BytesBody, as_body, json_body
 from .cookie_syntax import given_by_hand
 from .exceptions import ClientError, RedirectError, TooManyRedirects
-from .exchange import Exchange
+from .exchange import ContentWishes, Exchange
 from .heads import check_trailers, check_value, lowered, merge_fields, request_head
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
 from .mediatypes import charset_of
@@ -64,9 +64,7 @@ class Plan(NamedTuple):
 
     timeout: Timeout
     total_at: float | None
-    decode: bool
-    follows: bool
-    max_body_bytes: int | None
+    content: ContentWishes
     exchange: Callable[..., Exchange] = Exchange
     expects: bool = False
     watch: Watch | None = None
@@ -127,9 +125,11 @@ class Hops:
         self._plan = Plan(
             timeout,
             None if timeout.total is None else now + timeout.total,
-            options.get("auto_decompress", session._decode),
-            options.get("allow_redirects", True),
-            options.get("max_body_bytes", session._max_body_bytes),
+            ContentWishes(
+                options.get("auto_decompress", session._decode),
+                options.get("allow_redirects", True),
+                options.get("max_body_bytes", session._max_body_bytes),
+            ),
             session._plan.exchange if is_unchecked else self._exchange_maker(),
             watch=watch,
         )
@@ -378,7 +378,7 @@ class Hops:
             self._session._jar.update_from_response(response.headers.getall("Set-Cookie"), response.url)
 
     def _decide(self, response: ClientResponse) -> Redirect | None:
-        if response.status not in REDIRECT_STATUSES or not self._plan.follows:
+        if response.status not in REDIRECT_STATUSES or not self._plan.content.follows:
             return None
         try:
             return redirect_decision(response.status, self._method, self._url, response.headers.get("Location"))

@@ -26,7 +26,7 @@ from .exceptions import (
     ServerDisconnectedError,
     SessionClosedError,
 )
-from .exchange import Exchange
+from .exchange import ContentWishes, Exchange
 from .heads import EXPECT_CONTENT, Fields, check_method, default_fields, lowered, merge_fields, request_head
 from .hops import Hops, Plan, content_of, exchange_maker
 from .limits import COALESCE_BYTES, REDIRECT_STATUSES
@@ -223,7 +223,7 @@ class ClientSession:
         self._verify_digest = verify_digest
         maker = exchange_maker(max_decoded_bytes, verify_digest)
         self._tails: dict[str, bytes] = {}  # what follows the request target, by origin
-        self._plan = Plan(self._timeout, None, auto_decompress, True, max_body_bytes, maker)
+        self._plan = Plan(self._timeout, None, ContentWishes(auto_decompress, True, max_body_bytes), maker)
         # Whether an ordinary request is made of its method and URL and of what is the same for all.
         self._is_plain = (
             not (trace_configs or timings)
@@ -411,9 +411,7 @@ class ClientSession:
             if connection is None:
                 exchange = await self._perform(self._connector.route(origin), method, first, body, plan)
             else:
-                exchange = Exchange(
-                    method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes
-                )
+                exchange = Exchange(method, plan.content)
                 waiter = connection.begin(exchange, first, body, plan.timeout)
                 try:
                     await waiter
@@ -464,7 +462,7 @@ class ClientSession:
         connection = connector.take_idle(route.key) or await connector.acquire(route, plan.timeout, plan.total_at)
         is_reused = connection.served > 0
         sent = body if watch is None else await watch.about_to_send(connector, connection, head, body)
-        exchange = plan.exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
+        exchange = plan.exchange(method, plan.content)
         exchange.total_at = plan.total_at
         if plan.expects:
             exchange.continued = asyncio.Event()
@@ -482,7 +480,7 @@ class ClientSession:
         connection = await self._connector.acquire(route, plan.timeout, plan.total_at, fresh=True)
         if plan.watch is not None:
             body = await plan.watch.about_to_send(self._connector, connection, head, body)
-        exchange = plan.exchange(method, decode=plan.decode, follows=plan.follows, max_body_bytes=plan.max_body_bytes)
+        exchange = plan.exchange(method, plan.content)
         exchange.total_at = plan.total_at
         if plan.expects:
             exchange.continued = asyncio.Event()

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Collection
 from .bodies import Body, Trailed
 from .buffers import Buffer
 from .checking import CheckedExchange
-from .exchange import Exchange, Transport
+from .exchange import ContentWishes, Exchange, Transport
 from .response import ClientResponse
 from .streams import StreamReader
 from .timings import Stopwatch
@@ -53,22 +53,13 @@ class WatchedExchange(CheckedExchange):
     def __init__(
         self,
         method: str,
+        wishes: ContentWishes,
         *,
         watch: Watch,
-        decode: bool = True,
-        follows: bool = False,
-        max_body_bytes: int | None = None,
         max_decoded_bytes: int | None = None,
         algorithms: Collection[str] = (),
     ) -> None:
-        super().__init__(
-            method,
-            decode=decode,
-            follows=follows,
-            max_body_bytes=max_body_bytes,
-            max_decoded_bytes=max_decoded_bytes,
-            algorithms=algorithms,
-        )
+        super().__init__(method, wishes, max_decoded_bytes=max_decoded_bytes, algorithms=algorithms)
         self._stopwatch = watch.stopwatch
         self.timings = watch.stopwatch.timings
 

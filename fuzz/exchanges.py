@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fetchd.client.exceptions import ClientError
-from fetchd.client.exchange import Exchange
+from fetchd.client.exchange import ContentWishes, Exchange
 from fetchd.client.framing import RawFields
 
 from .engine import pieces
@@ -56,7 +56,7 @@ def tell(parts: Sequence[bytes], method: str = "GET", *, eof: bool = True) -> To
     Raises:
         AssertionError: It failed by something that is no ClientError, or told what no response may hold.
     """
-    exchange, wire = Exchange(method, decode=False), _Wire()
+    exchange, wire = Exchange(method, ContentWishes(decode=False)), _Wire()
     exchange.transport = wire
     exchange.is_sent = True
     left = 0

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fetchd.client.exchange import Exchange
+from fetchd.client.exchange import ContentWishes, Exchange
 from fetchd.client.fasthead import ordinary_head, split_fields
 
 from ..engine import Target
@@ -17,7 +17,7 @@ def _check(data: bytes) -> bool:
     if found is None:
         return False
     status, reason, fields, message = found
-    exchange = Exchange("GET", decode=False)
+    exchange = Exchange("GET", ContentWishes(decode=False))
     # Behind its first octet a head cannot take the fast way any more.
     exchange.receive(data[:1])
     exchange.receive(data[1:])

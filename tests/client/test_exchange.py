@@ -25,7 +25,7 @@ from fetchd.client.exceptions import (
     ResponseProtocolError,
     ServerDisconnectedError,
 )
-from fetchd.client.exchange import Exchange
+from fetchd.client.exchange import ContentWishes, Exchange
 from fetchd.client.limits import (
     DECODE_STEP_BYTES,
     DECODE_STEPS_PER_TURN,
@@ -71,7 +71,7 @@ def start(
     method: str = "GET", *, decode: bool = True, follows: bool = False, max_body_bytes: int | None = None
 ) -> tuple[Exchange, Wire]:
     """An exchange whose request is sent, on a wire of its own."""
-    exchange = Exchange(method, decode=decode, follows=follows, max_body_bytes=max_body_bytes)
+    exchange = Exchange(method, ContentWishes(decode, follows, max_body_bytes))
     wire = Wire()
     exchange.transport = wire
     exchange.is_sent = True
