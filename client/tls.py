@@ -65,19 +65,20 @@ def client_context(
 
 
 def _prepared(context: ssl.SSLContext) -> ssl.SSLContext:
-    # A renegotiation in mid-write would make a write wait for a read; no server that is kept up asks for one.
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    keep_truncation_visible(context)
+    make_fit(context)
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def keep_truncation_visible(context: ssl.SSLContext) -> None:
-    """Have *context* tell an end without close_notify from a clean one, for that is how a body without length is cut.
+def make_fit(context: ssl.SSLContext) -> None:
+    """Have *context*, the caller's own too, do what reading and writing rely on.
 
-    Python 3.11.0 to 3.11.3 switch it off in every new context (cpython#95494), and then a truncated body looks whole.
+    An end without close_notify is told from a clean one, for that is how a body without length is cut: Python 3.11.0 to
+    3.11.3 switch it off in every new context (cpython#95494), and then a truncated body looks whole. And nothing is
+    negotiated anew, for which a write would have to wait for a read; no server that is kept up asks for it.
     """
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0x80)
+    context.options |= ssl.OP_NO_RENEGOTIATION
 
 
 def is_truncation(exc: OSError) -> bool:
@@ -137,15 +138,15 @@ class TLSChannel(Channel):
 
     def is_silent(self) -> bool:
         """Whether nothing has come but messages of TLS itself (tickets, key updates)."""
-        while not super().is_silent():
-            try:
-                self._tls.recv(1)
-            except BlockingIOError:
-                continue
-            except OSError:
-                pass
-            return False
-        return self._tls.is_silent()
+        if super().is_silent():
+            return self._tls.is_silent()
+        try:
+            self._tls.recv(1)
+        except BlockingIOError:
+            return self.fd >= 0
+        except OSError:
+            pass
+        return False
 
     def tls_session(self) -> ssl.SSLSession | None:
         """What another connection may resume; None when there is nothing, or a worker is inside the library."""

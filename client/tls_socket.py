@@ -13,6 +13,7 @@ peer has said close_notify. An end without that is an ``SSLEOFError``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -23,6 +24,11 @@ from .limits import LARGE_RECV_BYTES, TLS_WRITE_BYTES
 __all__ = ["TLSSocket"]
 
 _SLICE_BYTES: Final = 65_536
+# Messages of TLS alone, received in one call, after which the peer is no peer but a flood: tickets take some hundreds.
+_MAX_SILENT_BYTES: Final = 1_048_576
+# What may wait to be sent: a slice that was written, and answers of TLS (key updates, alerts) to a peer that reads
+# nothing. A socket would refuse them by itself; memory takes all.
+_MAX_WAITING_BYTES: Final = 2 * TLS_WRITE_BYTES
 # What the socket is asked for at least: a record, so that a message of TLS takes one call.
 _LEAST_BYTES: Final = 16_384 + 512
 
@@ -40,7 +46,7 @@ class TLSSocket:
         session: What an earlier connection left to be resumed; None for nothing.
     """
 
-    __slots__ = ("_accepted", "_below", "_coming", "_going", "_late", "_read", "_tls", "_unsent")
+    __slots__ = ("_accepted", "_below", "_coming", "_going", "_is_broken", "_late", "_read", "_tls", "_unsent")
 
     def __init__(
         self,
@@ -58,6 +64,8 @@ class TLSSocket:
         self._accepted = 0  # octets of a write that were encrypted and are not sent yet
         # An end or a failure that came behind octets already handed on: given by the next call.
         self._late: Literal[b""] | OSError | None = None
+        # An answer of TLS could not be sent: the socket has told its failure, and tells it no more to who receives.
+        self._is_broken = False
 
     def fileno(self) -> int:
         """The descriptor of the socket below; -1 once closed."""
@@ -117,6 +125,7 @@ class TLSSocket:
         room = len(buffer)
         space = _lent()
         try:
+            silent = 0
             while filled < room and self._late is None:
                 asked = min(max(room - filled, _LEAST_BYTES), LARGE_RECV_BYTES)
                 count = self._below.recv_into(space[:asked])
@@ -126,8 +135,15 @@ class TLSSocket:
                 for start in range(0, count, _SLICE_BYTES):
                     self._coming.write(space[start : min(start + _SLICE_BYTES, count)])
                     filled = self._decrypt(buffer, filled)
-                if count < asked:
-                    break
+                if filled:
+                    if count < asked and not self._is_broken and not self._holds_below():
+                        break
+                    continue
+                # Nothing was said: whether a failure stands behind what came is to be asked now, for uvloop tells of
+                # one once.
+                silent += count
+                if silent > _MAX_SILENT_BYTES:
+                    self._late = OSError(errno.EPROTO, "the peer sends messages of TLS and no content")
         except BlockingIOError:
             pass
         except OSError as exc:
@@ -159,35 +175,53 @@ class TLSSocket:
             if not count:
                 self._late = b""
             filled += count
-        if self._going.pending:  # an answer of TLS itself, or an alert
-            with contextlib.suppress(OSError):
-                self._push()
+        if self._going.pending:
+            self._answer()
         return filled
+
+    def _answer(self) -> None:
+        """Send what TLS says of itself: the answer to a key update, an alert."""
+        try:
+            self._push()
+        except BlockingIOError:
+            if len(self._unsent) + self._going.pending > _MAX_WAITING_BYTES:
+                self._late = OSError(errno.EPROTO, "the peer has TLS answer and does not take the answers")
+        except OSError:
+            self._is_broken = True  # what it has said before may be received still
 
     def has_more(self) -> bool:
         """Whether octets, the end or a failure may be here, where the descriptor does not show them."""
-        return self._late is not None or self._coming.pending > 0 or self._tls.pending() > 0
+        return (
+            self._late is not None
+            or self._is_broken
+            or self._coming.pending > 0
+            or self._tls.pending() > 0
+            or self._holds_below()
+        )
+
+    def _holds_below(self) -> bool:
+        return isinstance(self._below, TLSSocket) and self._below.has_more()
 
     def is_silent(self) -> bool:
         """Whether all that is here are messages of TLS itself (tickets, key updates), which are taken in.
 
         An octet may be lost if it is not: who asks has no use for any.
         """
-        return (
-            self._late is None
-            and not self._tls.pending()
-            and not self._decrypt(memoryview(bytearray(1)), 0)
-            and (self._late is None)
-        )
+        if not self.has_more():
+            return True
+        try:
+            self.recv_into(memoryview(bytearray(1)))
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def send(self, data: bytes | memoryview) -> int:
         """Send the first 64 KiB of *data*, or less if that is all; after a refusal offer the same octets again."""
         self._push()
         if not self._accepted:
-            try:
-                self._accepted = self._tls.write(data[:TLS_WRITE_BYTES])
-            except ssl.SSLWantReadError as exc:  # a renegotiation, of a context that was not made here
-                raise BlockingIOError from exc
+            self._accepted = self._tls.write(data[:TLS_WRITE_BYTES])
             self._push()
         accepted, self._accepted = self._accepted, 0
         return accepted

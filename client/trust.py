@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from .exceptions import InvalidURL, ServerFingerprintMismatch
-from .tls import default_context, keep_truncation_visible, unverified_context
+from .tls import default_context, make_fit, unverified_context
 from .urls import locate
 
 __all__ = ["SSL", "TLS_OPTIONS", "Fingerprint", "TLSSettings", "TLSWishes", "tls_wishes", "trust_of"]
@@ -134,7 +134,7 @@ def trust_of(ssl: SSL | None, verify_ssl: bool | None, ssl_context: ssl_module.S
     if not isinstance(trust, (bool, ssl_module.SSLContext, Fingerprint)):
         raise TypeError(f"ssl= of type {type(trust).__name__}; expected a bool, an ssl.SSLContext or a Fingerprint")
     if isinstance(trust, ssl_module.SSLContext):
-        keep_truncation_visible(trust)
+        make_fit(trust)
     return trust
 
 

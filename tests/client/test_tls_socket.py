@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fetchd.client import tls_socket
 from fetchd.client.tls_socket import TLSSocket
 from tests.support import certs
 
@@ -255,6 +256,7 @@ def test_a_buffer_keeps_little_of_what_it_once_held() -> None:
 def test_threads_that_receive_at_once_have_space_each() -> None:
     """What is lent to one is nobody else's until it is given back."""
     count, wrong = 6, []
+    certs.server_context()  # the authority is made once, by one thread
 
     def receive(number: int) -> None:
         with pair() as (tls, server):
@@ -270,3 +272,102 @@ def test_threads_that_receive_at_once_have_space_each() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+# Where the descriptor shows nothing
+
+
+def test_an_answer_that_cannot_be_sent_keeps_what_was_said_before() -> None:
+    """The socket has told its failure to who sent; who receives must look again by himself."""
+    with pair() as (tls, server):
+        server.sock.send(server.records(b"last words"))
+        server.sock.close()
+        tls._going.write(b"an answer")
+        assert tls.recv(100) == b"last words"
+        assert tls.has_more()
+        with pytest.raises(ssl.SSLEOFError):
+            tls.recv(100)
+
+
+@contextlib.contextmanager
+def nested() -> Iterator[tuple[TLSSocket, Server, Server]]:
+    """TLS within TLS, the handshakes done: our end, the server of the outer one, that of the inner one."""
+    with pair() as (outer, proxy):
+        inner = TLSSocket(outer, certs.client_context(), "localhost")
+        ours, theirs = socket.socketpair()  # the origin's end of what the proxy passes on
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            origin = Server(certs.TLS_1_3, theirs)
+            for _ in range(3):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    inner.do_handshake()
+                ours.send(proxy.received())
+                origin.shake()
+                with contextlib.suppress(BlockingIOError):
+                    proxy.sock.send(proxy.records(ours.recv(65_536)))
+            yield inner, proxy, origin
+
+
+def test_what_the_outer_tls_holds_is_told_of() -> None:
+    """Of the inner record and what follows it all was received at once."""
+    with nested() as (inner, proxy, origin):
+        proxy.sock.send(proxy.records(origin.records(b"hello")) + proxy.farewell())
+        assert inner.recv(5) == b"hello"
+        assert inner.has_more()
+        assert not inner.is_silent()
+    with nested() as (inner, proxy, origin):
+        proxy.sock.send(proxy.records(origin.records(b"hello")))
+        assert inner.recv(5) == b"hello"
+        assert inner.is_silent()
+        proxy.sock.send(proxy.farewell())
+        with pytest.raises(ssl.SSLEOFError):
+            inner.recv(5)
+
+
+def test_a_large_read_takes_all_that_both_hold() -> None:
+    """However the records of one lie in those of the other."""
+    with nested() as (inner, proxy, origin):
+        wire = memoryview(proxy.records(*(origin.records(LARGE[at : at + 85]) for at in range(0, 65_280, 85))))
+        said = bytearray()
+        while wire:
+            wire = wire[proxy.sock.send(wire) :]
+            with contextlib.suppress(BlockingIOError):
+                said += inner.recv(65_536)
+            while inner.has_more():
+                try:
+                    said += inner.recv(65_536)
+                except BlockingIOError:
+                    break
+        assert said == LARGE[:65_280]
+
+
+# A peer that is none
+
+
+def test_a_peer_that_takes_no_answers_is_given_up() -> None:
+    """They would be held for ever; a slice of content may wait as long as it likes."""
+    with pair() as (tls, server):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                tls.send(LARGE)
+        server.sock.send(server.records(b"hello"))
+        tls._going.write(b"an answer")
+        assert tls.recv(100) == b"hello"
+        with pytest.raises(BlockingIOError):
+            tls.recv(100)
+        tls._going.write(bytes(140_000))
+        with pytest.raises(OSError, match="does not take the answers"):
+            tls.recv(100)
+
+
+def test_a_peer_that_only_speaks_of_tls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep the loop for itself; some tickets are no matter."""
+    context = certs.server_context(certs.TLS_1_3)
+    context.num_tickets = 100  # of 250 octets
+    monkeypatch.setattr(certs, "server_context", lambda _: context)
+    with pair() as (tls, _), pytest.raises(BlockingIOError):
+        tls.recv(1)
+    monkeypatch.setattr(tls_socket, "_MAX_SILENT_BYTES", 10_000)
+    with pair() as (tls, _), pytest.raises(OSError, match="messages of TLS and no content"):
+        tls.recv(1)

@@ -77,4 +77,4 @@ def test_reading_takes_linear_time(piece: str) -> None:
     """64 KiB, which is as much as a head may have, in a moment."""
     began = time.thread_time()
     parse_links(["<a>" + piece * (65_536 // len(piece)), piece * (65_536 // len(piece))])
-    assert time.thread_time() - began < 0.5
+    assert time.thread_time() - began < 3.0  # square time would be minutes
